@@ -1,0 +1,1 @@
+//! Plain Rust: nothing in this crate knows about Python.
