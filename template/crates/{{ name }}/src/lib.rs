@@ -1,1 +1,0 @@
-//! Plain Rust: nothing in this crate knows about Python.

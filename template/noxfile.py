@@ -1,0 +1,251 @@
+"""Isolated sessions: what CI calls, under the same verbs as the justfile's recipes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import venv
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"  # the first that counts free-threaded Pythons too
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "stubs", "test"]
+
+ROOT = Path(__file__).resolve().parent
+TARGET = ROOT / "target" / "nox"  # apart from the desk's own builds, which have other settings
+DIST = ROOT / "dist"
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PACKAGE = PROJECT["tool"]["maturin"]["module-name"].partition(".")[0]
+PYTHONS = nox.project.python_versions(PROJECT)
+LOWEST = PYTHONS[0]
+
+# The three families of interpreters, and the tag of the wheel that serves each.
+FAMILIES = {
+    LOWEST: f"cp{LOWEST.replace('.', '')}-abi3",
+    "3.14t": "cp314-cp314t",
+    "3.15t": "cp315-abi3.abi3t",
+}
+
+built: dict[str, Path] = {}
+
+
+def install_groups(session: nox.Session, *names: str) -> None:
+    """Install dependency groups of pyproject.toml."""
+    session.install(*nox.project.dependency_groups(PROJECT, *names))
+
+
+def build(session: nox.Session, out: Path, *arguments: str) -> Path:
+    """Build one wheel into an emptied folder."""
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("maturin", "build", "--out", str(out), *arguments)
+    (wheel,) = out.glob("*.whl")
+    return wheel
+
+
+def session_wheel(session: nox.Session) -> Path:
+    """Build the wheel for the session's Python, once a run for each family."""
+    python = str(session.python)
+    family = python if python in FAMILIES else "3.15t" if python.startswith("3.15") else LOWEST
+    if family not in built:
+        install_groups(session, "build")
+        built[family] = build(session, TARGET / family, "--release")
+    return built[family]
+
+
+def leave_the_tree(session: nox.Session) -> None:
+    """Go where the sources cannot be imported in place of what is installed."""
+    session.chdir(session.create_tmp())
+
+
+@nox.session(python=PYTHONS)
+def test(session: nox.Session) -> None:
+    """Test the wheel on every supported Python that is here, and the Rust code on the lowest."""
+    install_groups(session, "test")
+    session.install(str(session_wheel(session)))
+    if session.python == LOWEST:
+        session.run(
+            *("cargo", "test", "--workspace", "--target-dir", str(TARGET / "cargo")),
+            env={"PYO3_PYTHON": shutil.which("python", path=session.bin)},
+            external=True,
+        )
+    leave_the_tree(session)
+    session.run("pytest", str(ROOT / "tests"), *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check formats, lints and the Rust documentation. `just fmt` mends most of it."""
+    install_groups(session, "lint")
+    target = ("--target-dir", str(TARGET / "cargo"))
+    session.run("just", "--fmt", "--check")
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+    session.run("cargo", "fmt", "--all", "--check", external=True)
+    session.run(
+        *("cargo", "clippy", "--workspace", "--all-targets", *target, "--", "--deny", "warnings"),
+        external=True,
+    )
+    session.run(
+        *("cargo", "doc", "--workspace", "--no-deps", "--document-private-items", *target),
+        env={"RUSTDOCFLAGS": "--deny warnings"},
+        external=True,
+    )
+
+
+@nox.session
+def stubs(session: nox.Session) -> None:
+    """Prove the stub against the module that was built, and the types of what uses it."""
+    install_groups(session, "build", "stubs")
+    session.install(str(build(session, TARGET / "stubs", "--profile", "dev")))
+    configuration = str(ROOT / "pyproject.toml")
+    users = [str(path) for path in (ROOT / "python", ROOT / "tests") if path.exists()]
+    leave_the_tree(session)
+    session.run("python", "-m", "mypy.stubtest", PACKAGE)
+    session.run("mypy", "--config-file", configuration, *users)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure a build with the bench profile's settings; table and picture go to target/bench."""
+    install_groups(session, "build", "bench")
+    session.install(str(build(session, TARGET / "bench", "--profile", "release-with-debug")))
+    session.run(
+        "cargo", "bench", "--workspace", "--target-dir", str(TARGET / "cargo"), external=True
+    )
+    results = ROOT / "target" / "bench" / "results.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    session.run("pytest", "benches", f"--benchmark-json={results}", *session.posargs)
+    session.run("python", "benches/report.py", str(results), PACKAGE)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build what a release needs of one platform. Arguments go to maturin: `-- --target TRIPLE`."""
+    install_groups(session, "wheel")
+    build_release_wheels(session, *session.posargs)
+
+
+def build_release_wheels(session: nox.Session, *arguments: str) -> list[Path]:
+    """Build a wheel for each family into dist/, and check that just those came out."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    if sys.platform == "linux":
+        # A plain build is tagged for the glibc of this machine; zig links against an old one.
+        musl = any("musl" in argument for argument in arguments)
+        arguments = (
+            "--zig",
+            "--compatibility",
+            "musllinux_1_2" if musl else "manylinux2014",
+            *arguments,
+        )
+    for python in FAMILIES:
+        # One run for each: a single run for all silently loses the stable ABI.
+        session.run(
+            *("maturin", "build", "--release", "--out", str(DIST)),
+            *("--interpreter", f"python{python}", *arguments),
+        )
+    wheels = sorted(DIST.glob("*.whl"))
+    tags = sorted("-".join(wheel.stem.split("-")[2:4]) for wheel in wheels)
+    if tags != sorted(FAMILIES.values()):
+        session.error(
+            f"wheels for {sorted(FAMILIES.values())} were to be built, but dist/ has {tags}"
+        )
+    return wheels
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build all of a release into dist/, check it, and test the wheel in an environment of its own."""
+    install_groups(session, "wheel", "release")
+    wheels = build_release_wheels(session)
+    session.run("maturin", "sdist", "--out", str(DIST))
+    session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
+    session.run("check-wheel-contents", *map(str, wheels))
+    (stable,) = (wheel for wheel in wheels if FAMILIES[LOWEST] in wheel.name)
+    session.run("abi3audit", "--strict", str(stable))  # it cannot read abi3t yet
+    if sys.platform == "linux":
+        for wheel in wheels:
+            # It reports and never fails: what it found must be what the name claims.
+            report = str(session.run("auditwheel", "show", str(wheel), silent=True))
+            if not any(f'"{tag}"' in report for tag in wheel.stem.split("-")[-1].split(".")):
+                session.error(report)
+    python = next(filter(None, (shutil.which(f"python{version}") for version in PYTHONS)), None)
+    if python is None:
+        session.error(
+            f"none of the supported Pythons is here to test the wheel: {', '.join(PYTHONS)}"
+        )
+    clean = Path(session.create_tmp(), "clean").resolve()
+    session.run(python, "-m", "venv", "--clear", str(clean), external=True)
+    clean_python = str(tool("python", clean))
+    session.run(clean_python, "-m", "pip", "install", "--quiet", "--upgrade", "pip", external=True)
+    session.run(
+        *(clean_python, "-m", "pip", "install", "--quiet", str(stable)),
+        *nox.project.dependency_groups(PROJECT, "test"),
+        external=True,
+    )
+    leave_the_tree(session)
+    session.run(clean_python, "-m", "pytest", str(ROOT / "tests"), external=True)
+
+
+def tool(name: str, environment: Path = ROOT / ".venv") -> Path:
+    """Find a command of a virtual environment."""
+    return environment / ("Scripts" if os.name == "nt" else "bin") / name
+
+
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make .venv, or bring it up to date, with the extension built into it. Without uv, pip does it."""
+    python = tool("python")
+    if shutil.which("uv"):
+        session.run("uv", "sync")
+    else:
+        if not (ROOT / ".venv").exists():
+            venv.create(ROOT / ".venv", with_pip=True)
+        pip = (str(python), "-m", "pip", "install", "--quiet")
+        session.run(*pip, "--upgrade", "pip")
+        session.run(*pip, "--group", "dev", "--editable", ".")
+    # One Python for the shell, the editor and every tool: cargo rebuilds pyo3 when it sees another.
+    configuration = ROOT / ".cargo" / "config.toml"
+    if not configuration.exists():
+        configuration.parent.mkdir(exist_ok=True)
+        configuration.write_text(f"[env]\nPYO3_PYTHON = '{python}'\n", encoding="utf-8")
+
+
+@nox.session(venv_backend="none")
+def setup(session: nox.Session) -> None:
+    """Make a fresh copy ready: repository, environment, first build, locks, hooks, first commit."""
+    top = git(session, "rev-parse", "--show-toplevel")
+    if not top:
+        session.run("git", "init", "--quiet", "--initial-branch=main")
+    own = not top or Path(top).resolve() == ROOT
+    dev(session)
+    if own and not git(session, "rev-parse", "--verify", "HEAD"):
+        session.run("git", "add", "--all")
+        if git(session, "var", "GIT_COMMITTER_IDENT"):
+            session.run("git", "commit", "--quiet", "--message", "Begin")
+        else:
+            session.warn("git does not know who you are. Tell it with git config, then run:")
+            session.warn("    git commit --message Begin")
+    if own:
+        session.run(str(tool("prek")), "install")
+    else:
+        session.warn(f"the repository is {top}: its git hooks are left as they are")
+
+
+def git(session: nox.Session, *arguments: str) -> str:
+    """Ask git; an empty answer where it has none."""
+    answer = session.run("git", *arguments, silent=True, log=False, success_codes=range(256))
+    return "" if "fatal:" in str(answer) else str(answer).strip()
+
+
+@nox.session(venv_backend="none")
+def clean(session: nox.Session) -> None:
+    """Remove what was built; the environment and the locks stay."""
+    for folder in ("target", "dist", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache"):
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+    for pattern in ("_core*.so", "_core*.pyd"):
+        for extension in ROOT.glob(f"python/*/{pattern}"):
+            extension.unlink()

@@ -1,0 +1,124 @@
+"""What several test files ask of a rendered project or of the repository: its files, that they parse, litter, tools."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import sys
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from template import in_ci, run
+
+Table = dict[str, Any]  # what TOML, YAML and JSON are read into
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PLAIN = ("", ".txt", ".typed")  # suffixes of files without a syntax: LICENSE, .gitignore, py.typed
+WINDOWS_REFUSES = re.compile(
+    r"""[<>:"|?*\\\x00-\x1f]|[. ](/|$)|(^|/)(con|prn|aux|nul|com\d|lpt\d)([./]|$)""", re.IGNORECASE
+)
+
+
+def tracked(folder: Path, *options: str) -> list[str]:
+    """List the files that git tracks."""
+    listed = run("git", "ls-files", "-z", *options, cwd=folder).stdout
+    return sorted(name for name in set(listed.split("\0")) - {""} if (folder / name).is_file())
+
+
+def find_tool(name: str, *places: str | Path | None) -> Path:
+    """Find a program that the tests need; skip where it is missing, or fail under CI."""
+    beside = str(Path(sys.executable).parent)
+    for place in (*places, shutil.which(name, path=os.pathsep.join([beside, os.environ["PATH"]]))):
+        if place and Path(place).is_file():
+            return Path(place)
+    (pytest.fail if in_ci() else pytest.skip)(f"{name} is not on this machine")
+
+
+# ---- Parsing.
+
+
+def parse_python(text: str) -> None:
+    """Compile Python, or a stub; a warning, as of an escape that is none, is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile(text, "rendered", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        compile(text, "rendered", "exec", dont_inherit=True)
+
+
+def parse_yaml(text: str) -> object:
+    """Read YAML as tools do: `yes` is a truth value."""
+    return yaml.load(text, YAML)
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    ".json": json.loads,
+    ".md": MarkdownIt().parse,
+    ".py": parse_python,
+    ".pyi": parse_python,
+    ".toml": tomllib.loads,
+    ".yaml": parse_yaml,
+    ".yml": parse_yaml,
+}
+ELSEWHERE = {".rs": "rustfmt, in test_renders.py", "justfile": "just, in test_recipes.py"}
+
+
+def parse(name: str, text: str) -> None:
+    """Parse a file by its suffix; a kind of file that nothing here knows is an error, for it would go unread."""
+    path = Path(name)
+    if path.suffix in PARSERS:
+        PARSERS[path.suffix](text)
+    elif path.suffix not in PLAIN and path.suffix not in ELSEWHERE:
+        raise ValueError(f"no parser for {name}")
+
+
+# ---- Links.
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Give the links of a Markdown page that lead nowhere: to no file, no heading of the page, or no definition."""
+    tokens = MarkdownIt().parse(page.read_text("utf-8"))
+    anchors = {anchor(after.content) for before, after in pairwise(tokens) if before.type == "heading_open"}
+    for child in (child for token in tokens for child in token.children or []):
+        target = str(child.attrs.get("href", child.attrs.get("src", "")))
+        path, _, heading = target.partition("#")
+        if child.type == "text":
+            yield from re.findall(r"\S*\]\[\S*", child.content)
+        elif child.type in ("link_open", "image"):
+            here = heading in anchors if target.startswith("#") else path and (page.parent / path).exists()
+            if not here and not target.startswith("https://"):
+                yield target
+
+
+def anchor(heading: str) -> str:
+    """Spell the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+# ---- Litter.
+
+LITTER = {
+    "a blank line at the start": r"\A\n",
+    "blank lines at the end": r"\n\n\Z",
+    "no newline at the end": r"[^\n]\Z",
+    "a space at the end of a line": r"(?m)[ \t]+$",
+    "a carriage return": r"\r",
+    "a placeholder": r"(?i)\b(TODO|FIXME|XXX|lorem ipsum|your[ -](name|project|package|e-?mail))\b|This is where",
+}
+
+
+def litter(name: str, text: str) -> list[str]:
+    """Name the litter in a text."""
+    blank = r"\n\n\n\n" if name.endswith((".py", ".pyi")) else r"\n\n\n"
+    jinja = r"\{%|\{#" if name == "justfile" else r"\{%|\{#|(?<![$\w{])\{\{(?!\{)"
+    patterns = {**LITTER, "a double blank line": blank, "leftover Jinja": jinja}
+    return [kind for kind, pattern in patterns.items() if re.search(pattern, text)]

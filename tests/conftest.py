@@ -1,0 +1,82 @@
+"""Fixtures: the template as it stands, and the projects that it renders."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases import Releases, clone
+from template import Project, render, run, snapshot
+from variants import VARIANTS
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+def pytest_configure() -> None:
+    """Commit under a name of the tests' own: a machine's git need not have one."""
+    os.environ.update(IDENTITY)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long each file took."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("seconds by file")
+    for file, duration in sorted(seconds.items(), key=lambda item: -item[1]):
+        terminalreporter.write_line(f"{duration:7.1f}  {file}")
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the template as it stands in the working tree."""
+    return snapshot(tmp_path_factory.mktemp("template"))
+
+
+def new_project(source: Path, folder: Path, answers: dict[str, Any], target: Path) -> Project:
+    """Render a project, with a repository of its own and the target folder that all projects share."""
+    render(source, folder, answers)
+    target.mkdir(parents=True, exist_ok=True)
+    (folder / "target").symlink_to(target, target_is_directory=True)
+    run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
+    project = Project(folder, answers)
+    project.commit("Begin")
+    return project
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the one folder that cargo builds all projects in, so that pyo3 is compiled once for each set of features."""
+    return tmp_path_factory.getbasetemp() / "target"
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
+def variant(
+    request: pytest.FixtureRequest, source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Give each variant in turn; tests read it and build in it, and leave its tracked files as they are."""
+    name = request.param
+    return new_project(source, tmp_path_factory.mktemp("variant") / name, VARIANTS[name], target)
+
+
+@pytest.fixture
+def default(source: Path, target: Path, tmp_path: Path) -> Project:
+    """Give a default project that a test may change."""
+    return new_project(source, tmp_path / "quickstats", {}, target)
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    """Give a clone of the repository with its releases, and the working tree as the newest; tests leave it as it is."""
+    return clone(tmp_path_factory.mktemp("releases") / "template")

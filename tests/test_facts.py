@@ -1,0 +1,157 @@
+"""Do the facts of copier.yml agree with each other, and with all that is rendered from them?"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from checks import Table
+from template import ROOT, Project, facts, questions
+
+# What a release of an action points to, as its own repository has it: a bot that raises one changes this table too.
+ACTIONS = {
+    "actions/checkout": ("v7.0.1", "3d3c42e5aac5ba805825da76410c181273ba90b1"),
+    "actions/download-artifact": ("v8.0.1", "3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c"),
+    "actions/upload-artifact": ("v7.0.1", "043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"),
+    "astral-sh/setup-uv": ("v10.0.1", "20cfd1bf945f4377ade1205e4dbc17946fc9a30d"),
+    "pypa/gh-action-pypi-publish": ("v1.14.2", "dc37677b2e1c63e2034f94d8a5b11f265b73ba33"),
+}
+
+
+def template_text() -> str:
+    """Read all that is templated."""
+    paths = [path for path in (ROOT / "template").rglob("*") if path.is_file() and "licenses" not in path.parts]
+    return "\n".join(path.read_text("utf-8") for path in paths)
+
+
+def minor(version: str) -> tuple[int, ...]:
+    """Give the part of a version that crates share while they fit together."""
+    return Version(version).release[:2]
+
+
+# ---- Among the facts.
+
+
+def test_numpy_fits_pyo3() -> None:
+    assert minor(facts()["extras"]["numpy"]["crate"]) == minor(facts()["crates"]["pyo3"])
+
+
+def test_pythons_follow_one_another_and_every_choice_is_one_of_them() -> None:
+    pythons = facts()["pythons"]
+    assert pythons == [f"3.{minor}" for minor in range(minor(pythons[0])[1], minor(pythons[-1])[1] + 1)]
+    assert set(questions()["python"]["choices"]) <= set(pythons)
+
+
+def test_the_threaded_stable_abi_is_not_below_any_choice() -> None:
+    # A namesake of both kinds raises the plain stable ABI's floor, so that its wheel is not built: facts, section 13.
+    assert max(map(minor, questions()["python"]["choices"])) < minor(facts()["stable_abi_threaded"])
+    assert facts()["stable_abi_threaded"] in facts()["pythons"]
+
+
+def test_rust_is_one_that_pyo3_and_the_edition_take() -> None:
+    assert minor(facts()["rust"]) >= (1, 85)
+
+
+def test_extras_are_those_that_are_offered() -> None:
+    assert facts()["extras"].keys() == set(questions()["extras"]["choices"].values())
+
+
+@pytest.mark.parametrize("table", ["tools", "crates"])
+def test_every_fact_is_used_and_none_is_missing(table: str) -> None:
+    used = re.findall(rf"facts\.{table}(?:\.(\w+)|\['([\w-]+)'\]|\[\"([\w-]+)\"\])", template_text())
+    assert {"".join(name) for name in used} == facts()[table].keys()
+
+
+def test_nox_is_at_least_what_its_file_needs(variant: Project) -> None:
+    needed = re.findall(r'nox\.needs_version = ">=([\d.]+)"', variant.read("noxfile.py"))
+    assert needed and Version(needed[0]) <= Version(facts()["tools"]["nox"])
+
+
+# ---- In a render.
+
+
+def test_the_lowest_python_is_the_same_everywhere(variant: Project) -> None:
+    lowest = str(variant.answers.get("python", questions()["python"]["default"]))
+    pythons = facts()["pythons"][facts()["pythons"].index(lowest) :]
+    abi3, abi3t = lowest.replace(".", ""), facts()["stable_abi_threaded"].replace(".", "")
+    project = tomllib.loads(variant.read("pyproject.toml"))["project"]
+    families, tested = ask_noxfile(variant, "FAMILIES, PYTHONS")
+
+    assert project["requires-python"] == f">={lowest}"
+    assert re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"])) == pythons
+    assert tested == [*pythons, *(f"{python}t" for python in pythons if minor(python) >= (3, 14))]
+    assert pyo3_features(variant) == {f"abi3-py{abi3}", f"abi3t-py{abi3t}"}
+    assert families == {
+        lowest: f"cp{abi3}-abi3",
+        "3.14t": "cp314-cp314t",
+        f"{facts()['stable_abi_threaded']}t": f"cp{abi3t}-abi3.abi3t",
+    }
+
+
+def ask_noxfile(project: Project, names: str) -> Any:
+    """Import a project's noxfile, and read what it computes."""
+    code = f"import json, noxfile; from noxfile import {names}; print(json.dumps([{names}]))"
+    return json.loads(project.run(sys.executable, "-B", "-c", code).stdout)
+
+
+def cargo_tables(project: Project, table: str) -> Table:
+    """Gather a table of every Cargo.toml."""
+    manifests = [project.folder / "Cargo.toml", *project.folder.glob("crates/*/Cargo.toml")]
+    return {k: v for path in manifests for k, v in tomllib.loads(path.read_text("utf-8")).get(table, {}).items()}
+
+
+def pyo3_features(project: Project) -> set[str]:
+    """Give what the extension asks of pyo3."""
+    return set(cargo_tables(project, "dependencies")["pyo3"]["features"])
+
+
+def test_crates_have_the_versions_of_the_facts(variant: Project) -> None:
+    known = {**facts()["crates"], **{name: extra["crate"] for name, extra in facts()["extras"].items()}}
+    known["pyo3-build-config"] = known["pyo3"]
+    for table in ("dependencies", "dev-dependencies", "build-dependencies"):
+        for name, asked in cargo_tables(variant, table).items():
+            version = asked if isinstance(asked, str) else asked.get("version")
+            assert version == known.get(name), f"{name} in {table}"
+
+
+def test_rust_has_the_version_of_the_facts(variant: Project) -> None:
+    manifest = tomllib.loads(variant.read("Cargo.toml"))
+    package = manifest.get("package") or manifest["workspace"]["package"]
+    assert package["rust-version"] == facts()["rust"]
+    assert package["edition"] == "2024"
+
+
+def test_tools_have_the_versions_of_the_facts(variant: Project) -> None:
+    groups = tomllib.loads(variant.read("pyproject.toml"))["dependency-groups"]
+    for requirement in (Requirement(text) for group in groups.values() for text in group if isinstance(text, str)):
+        assert f">={facts()['tools'][requirement.name]}" in str(requirement.specifier).split(",")
+
+
+def test_maturin_is_one_that_knows_both_stable_abis(variant: Project) -> None:
+    (requirement,) = map(Requirement, tomllib.loads(variant.read("pyproject.toml"))["build-system"]["requires"])
+    floor = next(Version(specifier.version) for specifier in requirement.specifier if specifier.operator == ">=")
+    assert Version("1.14") <= floor <= Version(facts()["tools"]["maturin"])
+    assert "1.13.9" not in requirement.specifier and "2.0" not in requirement.specifier
+
+
+# ---- Actions.
+
+
+def uses() -> dict[str, set[tuple[str, str]]]:
+    """Give what every workflow, of the template and of the repository, takes of each action."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for path in [*ROOT.glob("template/.github/workflows/*.yml"), *ROOT.glob(".github/workflows/*.yml")]:
+        for action, commit, tag in re.findall(r"uses: ([\w./-]+)@(\S+)(?: # (\S+))?", path.read_text("utf-8")):
+            found.setdefault(action, set()).add((tag, commit))
+    return found
+
+
+def test_an_action_is_the_same_release_in_every_workflow() -> None:
+    assert uses() == {action: {pin} for action, pin in ACTIONS.items()}

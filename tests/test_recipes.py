@@ -1,0 +1,211 @@
+"""Do the recipes and the sessions run on any system, and do those exist that others name?"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from checks import Table, find_tool, tracked
+from template import ROOT, Project, run
+
+RECIPES = "setup dev watch test lint fmt bench stubs wheel lock clean"
+OPERATORS = {
+    "runs a second command": r"&|\|\||;",
+    "pipes or redirects": r"[|<>]",
+    "expands a variable or a command": r"[$`%]",
+    "sets a variable": r"^@?-?\s*\w+=",
+    "globs": r"[*?~]",
+    "calls a program of POSIX": r"^@?-?\s*(sh|bash|rm|cp|mv|mkdir|touch|cat|ls|cd|echo|export|sed|grep|find|test|true)\b",
+    "is a script": r"^#!",
+}
+POSIX_MODULES = "crypt fcntl grp nis posix pty pwd resource spwd syslog termios tty"
+POSIX_NAMES = "fork forkpty getuid geteuid getpgid killpg setsid symlink symlink_to uname SIGKILL SIGHUP"
+POSIX_TEXT = re.compile(r"^/(tmp|dev|usr|bin|etc)\b|(^|/)bin(/|$)|^(sh|bash|rm|mv|ln|chmod|sed|grep|awk|touch|which)$")
+
+
+# ---- The justfile.
+
+
+def dump(folder: Path) -> Table:
+    """Read a justfile as just does."""
+    justfile: Table = json.loads(run(find_tool("just"), "--dump", "--dump-format", "json", cwd=folder).stdout)
+    return justfile
+
+
+def recipe_faults(justfile: Table) -> Iterator[str]:
+    """Name what needs a shell of POSIX, and what has no comment."""
+    for name, assignment in justfile["assignments"].items():
+        if "evaluate" in json.dumps(assignment["value"]):
+            yield f"{name} runs a command"
+    for name, recipe in justfile["recipes"].items():
+        if not recipe["doc"]:
+            yield f"{name} has no comment"
+        for line in ("".join(part if isinstance(part, str) else "word" for part in line) for line in recipe["body"]):
+            yield from (f"{name} {fault}: {line}" for fault, pattern in OPERATORS.items() if re.search(pattern, line))
+
+
+def test_recipes_need_no_posix_shell_and_explain_themselves(variant: Project) -> None:
+    assert list(recipe_faults(dump(variant.folder))) == []
+
+
+def test_every_recipe_of_the_front_door_exists(variant: Project) -> None:
+    assert set(RECIPES.split()) - dump(variant.folder)["recipes"].keys() == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a && b",
+        "a || b",
+        "a | b",
+        "a; b",
+        "a > b",
+        "a < b",
+        "a $HOME",
+        "a `b`",
+        "A=1 b",
+        "rm b",
+        "a *.whl",
+        "#!/bin/sh",
+        "a &",
+    ],
+)
+def test_a_recipe_that_needs_a_posix_shell_is_noticed(tmp_path: Path, line: str) -> None:
+    (tmp_path / "justfile").write_text(f"# Plant a fault\nplanted:\n    {line}\n")
+    assert list(recipe_faults(dump(tmp_path)))
+
+
+@pytest.mark.parametrize("text", ["a:\n    b\n", "# Comment\na:\n    {{ b }}\n\nb := `date`\n"])
+def test_a_recipe_without_a_comment_or_with_a_command_for_a_value_is_noticed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "justfile").write_text(text)
+    assert list(recipe_faults(dump(tmp_path)))
+
+
+def test_the_justfile_is_formatted(variant: Project) -> None:
+    variant.run(find_tool("just"), "--fmt", "--check")
+
+
+def test_a_justfile_that_is_not_formatted_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "justfile").write_text("a :\n  b\n")
+    assert run(find_tool("just"), "--fmt", "--check", cwd=tmp_path, check=False).returncode
+
+
+# ---- Names.
+
+
+def sessions(noxfile: str) -> set[str]:
+    """Give the sessions of a noxfile."""
+    functions = (node for node in ast.walk(ast.parse(noxfile)) if isinstance(node, ast.FunctionDef))
+    return {node.name for node in functions if any("nox.session" in ast.unparse(mark) for mark in node.decorator_list)}
+
+
+def called(text: str, pattern: str) -> set[str]:
+    """Give the words that follow a command in a text."""
+    return set(re.findall(pattern, text))
+
+
+SESSION = r"nox[^\n`]*? (?:-s|--session)[ =]([a-z_]+)"
+RECIPE = r"(?:(?<=`)|^ *@?)just +([a-z]\w*)"
+
+
+def test_every_session_that_is_named_exists(variant: Project) -> None:
+    existing = sessions(variant.read("noxfile.py"))
+    for name in tracked(variant.folder):
+        text = variant.read(name)
+        matrix = re.findall(r"session: \[([^]]+)\]", text) if name.startswith(".github/") else []
+        named = called(text, SESSION) | {word for words in matrix for word in words.split(", ")}
+        assert named - existing == set(), name
+
+
+def test_every_recipe_that_is_named_exists(variant: Project) -> None:
+    existing = dump(variant.folder)["recipes"].keys()
+    texts = {name: variant.read(name) for name in tracked(variant.folder)}
+    texts["copier.yml"] = (ROOT / "copier.yml").read_text("utf-8")
+    for name, text in texts.items():
+        assert called(text, f"(?m){RECIPE}") - existing == set(), name
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (SESSION, "uvx nox --session nothing"),
+        (SESSION, "`nox -s nothing`"),
+        (RECIPE, "`just nothing`"),
+        (RECIPE, "just nothing"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_noticed(pattern: str, text: str) -> None:
+    assert called(text, pattern) == {"nothing"}
+
+
+# ---- The noxfile.
+
+
+def unportable(source: str) -> Iterator[str]:
+    """Name what a noxfile has that is not on every system; a function that looks at os.name knows what it does."""
+    tree = ast.parse(source)
+    tree.body = [
+        part for part in tree.body if not isinstance(part, ast.FunctionDef) or "os.name" not in ast.unparse(part)
+    ]
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names if name.name in POSIX_MODULES.split())
+            case ast.ImportFrom(module=module) if module in POSIX_MODULES.split():
+                yield module
+            case ast.Attribute(attr=name) if name in POSIX_NAMES.split():
+                yield name
+            case ast.keyword(arg="shell"):
+                yield "shell"
+            case ast.Constant(value=str(text)) if POSIX_TEXT.search(text):
+                yield text
+
+
+def test_the_noxfile_is_portable(variant: Project) -> None:
+    assert list(unportable(variant.read("noxfile.py"))) == []
+
+
+def test_one_function_at_most_knows_what_windows_calls_things(variant: Project) -> None:
+    assert variant.read("noxfile.py").count("os.name") <= 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("import fcntl", "from pwd import getpwuid", "def f():\n    import termios", "os.fork()", "Path('/tmp')"),
+        *("run(a, shell=True)", "'.venv/bin/python'", "Path(a, 'bin')", "run('rm', 'a')", "kill(1, signal.SIGKILL)"),
+    ],
+)
+def test_a_noxfile_that_is_not_portable_is_noticed(line: str) -> None:
+    assert list(unportable(line))
+
+
+def oldest_python() -> str:
+    """Give the lowest Python that nox itself runs on, as ruff spells it: `uvx nox` may take any."""
+    supported = SpecifierSet(metadata("nox")["Requires-Python"])
+    return f"py3{next(minor for minor in range(8, 99) if f'3.{minor}' in supported)}"
+
+
+def lint_for_oldest(folder: Path) -> int:
+    """Let ruff look for syntax that is too new."""
+    ruff = (find_tool("ruff"), "check", "--no-cache", "--isolated", "--select=F", f"--target-version={oldest_python()}")
+    return run(*ruff, "noxfile.py", cwd=folder, check=False).returncode
+
+
+def test_the_noxfile_runs_on_the_oldest_python_of_nox(variant: Project) -> None:
+    assert lint_for_oldest(variant.folder) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["type A = int\n", "a = {}\nprint(f'{a['b']}')\n", "try:\n    pass\nexcept* OSError:\n    pass\n"]
+)
+def test_a_noxfile_that_is_too_new_is_noticed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "noxfile.py").write_text(text)
+    assert lint_for_oldest(tmp_path)

@@ -1,0 +1,314 @@
+"""Does the naive form, which the template never renders and the pages advise against, really fail? One planted each."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import new_project
+
+from template import Project, run
+
+DEV = ("maturin", "build", "--profile", "dev", "--out", "dist")
+
+
+@pytest.fixture(scope="module")
+def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give one project for all, so that pyo3 is built once."""
+    project = new_project(source, tmp_path_factory.mktemp("refused") / "quickstats", {}, target)
+    project.run("cargo", "generate-lockfile")
+    project.commit("Lock")
+    return project
+
+
+@pytest.fixture
+def project(shared: Project) -> Iterator[Project]:
+    """Give the project, and undo what was planted."""
+    yield shared
+    shared.run("git", "reset", "--quiet", "--hard")
+    shared.run("git", "clean", "--quiet", "--force", "-d")
+    shared.run("rm", "-rf", "dist")
+
+
+Plant = Callable[[Project], None]
+
+
+def append(path: str, text: str) -> Plant:
+    """Put a text at the end of a file, or into a new one."""
+
+    def plant(project: Project) -> None:
+        (project.folder / path).parent.mkdir(exist_ok=True)
+        with (project.folder / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    return plant
+
+
+def replace(path: str, old: str, new: str) -> Plant:
+    """Put a text in the place of another, which must be there."""
+
+    def plant(project: Project) -> None:
+        text = project.read(path)
+        assert old in text, f"{path} has no {old!r}"
+        (project.folder / path).write_text(text.replace(old, new, 1), "utf-8")
+
+    return plant
+
+
+def maturin_key(text: str) -> Plant:
+    """Add a line to `[tool.maturin]`."""
+    return replace("pyproject.toml", "[tool.maturin]\n", f"[tool.maturin]\n{text}\n")
+
+
+OLD_MODULE = (
+    '\nuse pyo3::prelude::*;\n#[pymodule]\nfn old(_py: Python, m: &PyModule) -> PyResult<()> { m.add("a", 1) }\n'
+)
+OTHER_CRATE = (
+    '[package]\nname = "other"\nedition = "2024"\n\n[dependencies]\nquickstats = { path = ".." }\n\n[workspace]\n'
+)
+FAILS: dict[str, tuple[list[Plant], tuple[str, ...], str]] = {
+    "extension-module": (
+        [replace("Cargo.toml", 'features = ["abi3', 'features = ["extension-module", "abi3')],
+        ("cargo", "test", "--lib"),
+        "undefined symbol: Py",
+    ),
+    "an option as a feature": (
+        [maturin_key('features = ["--all-features"]')],
+        DEV,
+        "`cargo metadata` exited with an error",
+    ),
+    "lto for packages": (
+        [append("Cargo.toml", '\n[profile.release.package."*"]\nlto = true\n')],
+        ("cargo", "check"),
+        "`lto` may not be specified in a `package` profile",
+    ),
+    "the old signature of a module": (
+        [append("src/lib.rs", OLD_MODULE)],
+        ("cargo", "check"),
+        "no method named `add` found for reference `&pyo3::types::PyModule`",
+    ),
+    "a dependency on a cdylib": (
+        [
+            replace("Cargo.toml", '["cdylib", "rlib"]', '["cdylib"]'),
+            append("other/Cargo.toml", OTHER_CRATE),
+            append("other/lib.rs", "pub use _core::errors;\n"),
+            append("other/Cargo.toml", '\n[lib]\npath = "lib.rs"\n'),
+        ],
+        ("cargo", "check", "--manifest-path", "other/Cargo.toml", "--target-dir", "target"),
+        "unresolved import `_core`",
+    ),
+    "cargo for maturin, as cargo watch -x calls it": (
+        [],
+        ("cargo", "maturin", "develop"),
+        "no such command: `maturin`",
+    ),
+    "quotes in an alias": (
+        [append(".cargo/config.toml", "[alias]\nquick = \"check --message-format 'short'\"\n")],
+        ("cargo", "quick"),
+        "invalid value ''short''",
+    ),
+    "maturin develop without an environment": (
+        [],
+        ("maturin", "develop"),
+        "Couldn't find a virtualenv or conda environment",
+    ),
+    "a lock that is behind": (
+        [append("Cargo.toml", '\n[dependencies.either]\nversion = "1"\n')],
+        ("cargo", "check", "--locked"),
+        "--locked",
+    ),
+    "a compiler that is too old": (
+        [replace("Cargo.toml", 'rust-version = "1.', 'rust-version = "1.9')],
+        ("cargo", "check"),
+        "is not supported by the following package",
+    ),
+    "publishing the binding": ([], ("cargo", "publish", "--dry-run"), "cannot be published"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FAILS)
+def test_naive_form_fails(form: str, project: Project) -> None:
+    plants, command, message = FAILS[form]
+    for plant in plants:
+        plant(project)
+    done = project.run(*command, check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+
+
+def table(name: str, *lines: str) -> Plant:
+    """Add a table to pyproject.toml."""
+    return append("pyproject.toml", "\n".join(["", name, *lines, ""]))
+
+
+IGNORED: dict[str, list[Plant]] = {
+    "rustflags of a target": [table("[tool.maturin.target.x86_64-unknown-linux-gnu]", 'rustflags = ["--cfg=planted"]')],
+    "features of a target": [table("[tool.maturin.target.x86_64-unknown-linux-gnu]", 'features = ["planted"]')],
+    "a second module": [table("[[tool.maturin.module]]", 'name = "quickstats.planted"', 'path = "planted"')],
+    "sdist-include": [maturin_key('sdist-include = ["planted.md"]'), append("target/planted.md", "")],
+    "version-script": [maturin_key('version-script = "planted.py"')],
+    "setuptools_scm": [table("[tool.setuptools_scm]", 'version_file = "planted.py"')],
+    "MANIFEST.in": [append("MANIFEST.in", "include target/planted.md\nexclude src/lib.rs\nprune tests\n")],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", IGNORED)
+def test_naive_form_is_ignored_without_a_word(form: str, project: Project) -> None:
+    for plant in IGNORED[form]:
+        plant(project)
+    project.run("git", "add", "--all")
+    project.run("git", "tag", "--force", "v9.9.9")
+    done = project.run(*DEV, "--sdist", "--verbose")
+    assert "planted" not in done.stdout.replace("target/planted.md", "")
+    (wheel,) = (project.folder / "dist").glob("quickstats-0.1.0-*.whl")
+    (sdist,) = (project.folder / "dist").glob("quickstats-0.1.0.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+    assert not [name for name in [*zipfile.ZipFile(wheel).namelist(), *names] if "planted" in name]
+    assert {"quickstats-0.1.0/src/lib.rs", "quickstats-0.1.0/tests/test_package.py"} <= set(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[build]\njobs = 8\n", "build"),
+        (
+            '[target.x86_64-unknown-linux-gnu]\nrustflags = ["-Ctarget-cpu=native"]\n',
+            "target.x86_64-unknown-linux-gnu.rustflags",
+        ),
+    ],
+)
+def test_key_of_the_cargo_configuration_is_unused_in_a_manifest(text: str, key: str, project: Project) -> None:
+    append("Cargo.toml", f"\n{text}")(project)
+    assert f"unused manifest key: {key}" in project.run("cargo", "check").stdout
+
+
+@pytest.mark.slow
+def test_python_source_that_is_missing_stops_the_build(project: Project) -> None:
+    replace("pyproject.toml", 'python-source = "python"', 'python-source = "missing"')(project)
+    done = project.run(*DEV, check=False)
+    assert done.returncode != 0
+    assert "missing" in done.stdout
+
+
+@pytest.mark.slow
+def test_include_puts_files_into_the_root_of_site_packages(project: Project) -> None:
+    replace("pyproject.toml", "include = [{", 'include = ["README.md", {')(project)
+    project.run(*DEV)
+    (wheel,) = (project.folder / "dist").glob("*.whl")
+    assert "README.md" in zipfile.ZipFile(wheel).namelist()
+    assert "W003" in project.run("check-wheel-contents", wheel, check=False).stdout
+
+
+def sections(project: Project, *options: str, profile: str = "dev") -> str:
+    """Build the extension and list the sections of the library."""
+    project.run("rm", "-rf", "dist")
+    project.run("maturin", "build", "--profile", profile, "--out", "dist", *options)
+    (wheel,) = (project.folder / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        library = archive.extract("quickstats/_core.abi3.so", project.folder / "dist")
+    return project.run("readelf", "--section-headers", "--wide", library).stdout
+
+
+@pytest.mark.slow
+def test_strip_of_maturin_strips_every_profile(project: Project) -> None:
+    assert ".symtab" in sections(project)
+    maturin_key("strip = true")(project)
+    assert ".symtab" not in sections(project)
+    assert ".symtab" in sections(project, "--strip", "false")
+
+
+PANIC = '    #[pyo3::pyfunction]\n    fn panic() {\n        panic!("planted")\n    }\n'
+CATCH = "from quickstats import _core\ntry:\n    _core.panic()\nexcept BaseException as error:\n    print(type(error).__name__)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "status", "printed"), [("", 0, "PanicException"), ('panic = "abort"\n', -6, "planted")]
+)
+def test_panic_abort_kills_the_interpreter(
+    setting: str, status: int, printed: str, project: Project, tmp_path: Path
+) -> None:
+    replace("Cargo.toml", "[profile.dev]\n", f"[profile.dev]\n{setting}")(project)
+    replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{PANIC}")(project)
+    done = run(install(project, tmp_path), "-c", CATCH, cwd=tmp_path, check=False)
+    assert (done.returncode, printed in done.stdout) == (status, True)
+
+
+def install(project: Project, folder: Path, what: str = ".", **variables: str) -> Path:
+    """Build and install the project into a new environment by `pip install`, and give its Python."""
+    project.run("uv", "venv", "--quiet", "--clear", folder / "environment")
+    python = folder / "environment" / "bin" / "python"
+    variables = {"MATURIN_PEP517_ARGS": "--profile dev", **variables}
+    project.run("uv", "pip", "install", "--quiet", "--no-cache", "--python", python, what, **variables)
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "options", "shown"), [(".[fast]", "", "False"), (".", "--features fast", "True")])
+def test_an_extra_switches_no_cargo_feature_on(
+    what: str, options: str, shown: str, project: Project, tmp_path: Path
+) -> None:
+    append("Cargo.toml", "\n[features]\nfast = []\n")(project)
+    replace(
+        "pyproject.toml", "[dependency-groups]", "[project.optional-dependencies]\nfast = []\n\n[dependency-groups]"
+    )(project)
+    constant = '    #[pymodule_export]\n    const FAST: bool = cfg!(feature = "fast");\n'
+    replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{constant}")(project)
+    python = install(project, tmp_path, what, MATURIN_PEP517_ARGS=f"--profile dev {options}")
+    assert run(python, "-c", "from quickstats import _core; print(_core.FAST)", cwd=tmp_path).stdout == f"{shown}\n"
+
+
+@pytest.mark.slow
+def test_a_version_in_two_places_gets_out_of_step(project: Project, tmp_path: Path) -> None:
+    replace("pyproject.toml", 'dynamic = ["version"]', 'version = "1.2.3"')(project)
+    constant = '    #[pymodule_export]\n    const VERSION: &str = env!("CARGO_PKG_VERSION");\n'
+    replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{constant}")(project)
+    show = "from importlib.metadata import version; from quickstats import _core; print(version('quickstats'), _core.VERSION)"
+    assert run(install(project, tmp_path), "-c", show, cwd=tmp_path).stdout == "1.2.3 0.1.0\n"
+
+
+@pytest.mark.slow
+def test_a_module_that_python_cannot_see_is_no_file(project: Project, tmp_path: Path) -> None:
+    module = "    /// Planted.\n    #[pymodule]\n    mod detail {}\n    use pyo3::prelude::*;\n"
+    replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{module}")(project)
+    python = install(project, tmp_path)
+    run(python, "-c", "from quickstats._core import detail", cwd=tmp_path)
+    assert "No module named" in run(python, "-c", "import quickstats._core.detail", cwd=tmp_path, check=False).stdout
+
+
+# ---- What needs no project.
+
+
+def write_wheel(folder: Path, version: str, requires: str) -> None:
+    """Write an empty wheel."""
+    information = f"capped-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"capped-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(
+            f"{information}/METADATA",
+            f"Metadata-Version: 2.1\nName: capped\nVersion: {version}\nRequires-Python: {requires}\n",
+        )
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{information}/RECORD", "")
+
+
+@pytest.mark.parametrize(
+    ("installer", "taken"),
+    [(("uvx", "--python", sys.executable, "pip"), "1.0"), (("uv", "pip"), "2.0")],
+    ids=["pip", "uv"],
+)
+def test_an_upper_bound_sends_pip_to_an_older_release_and_is_unheard_by_uv(
+    installer: tuple[str, ...], taken: str, tmp_path: Path
+) -> None:
+    write_wheel(tmp_path, "1.0", ">=3.8")
+    write_wheel(tmp_path, "2.0", f">=3.8,<3.{sys.version_info.minor}")
+    options = ("--quiet", "--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "out"))
+    run(*installer, "install", *options, "capped", cwd=tmp_path, UV_PYTHON=sys.executable)
+    assert [path.name for path in (tmp_path / "out").glob("*.dist-info")] == [f"capped-{taken}.dist-info"]

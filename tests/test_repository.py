@@ -1,0 +1,156 @@
+"""Is the template easy to read, and the repository free of what a stranger's machine would trip over?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from checks import WINDOWS_REFUSES, parse, tracked
+from template import ROOT
+from workflows import broken_rules, lint_with_actionlint, lint_with_zizmor, workflows
+
+TEMPLATE = ROOT / "template"
+TAG = re.compile(r"\{%[-+]?\s*(if|elif|endif|raw|endraw)\b")
+JINJA = re.compile(r"\{\{|\{%|\{#")
+OWN_BRACES = {"justfile", ".yml", ".rs", ".py"}  # names and suffixes of files with braces of another language
+LOCAL = re.compile(
+    r"(?<![\w.])/(home|root|Users|mnt|media)/\w"  # a folder of one machine
+    r"|\b(gh[opsu]_|github_pat_|pypi-Ag|AKIA)\w{12}"  # a token
+    r"|\b(index-url|index_url|registry|proxy) *= *.https?:"  # a registry of one's own
+)
+
+
+def texts(folder: Path, *options: str) -> dict[str, str]:
+    """Read the tracked files, and those that are new, as far as they are text."""
+    names = tracked(folder, "--cached", "--others", "--exclude-standard")
+    contents = {name: (folder / name).read_bytes() for name in names}
+    return {name: content.decode("utf-8") for name, content in contents.items() if b"\0" not in content}
+
+
+def ifs(text: str) -> tuple[int, int]:
+    """Count the branches of a text, and how deep they lie in each other."""
+    count = depth = deepest = 0
+    for tag in TAG.findall(text):
+        count += tag in ("if", "elif")
+        depth += {"if": 1, "endif": -1}.get(tag, 0)
+        deepest = max(deepest, depth)
+    return count, deepest
+
+
+def templated() -> dict[str, str]:
+    """Read what holds Jinja: the files with the suffix, and what they include."""
+    return {name: text for name, text in texts(TEMPLATE).items() if name.endswith(".jinja") or "_partials" in name}
+
+
+# ---- The template.
+
+
+@pytest.mark.parametrize("name", templated())
+def test_a_template_has_two_branches_at_most_and_none_in_another(name: str) -> None:
+    count, deepest = ifs(templated()[name])
+    assert count <= 2 and deepest <= 1
+
+
+def test_branches_are_rare() -> None:
+    counts = [ifs(text)[0] for text in templated().values()]
+    lines = sum(text.count("\n") for text in templated().values())
+    assert 100 * sum(counts) <= 1.5 * lines
+
+
+def test_branches_are_counted() -> None:
+    assert ifs("{% if a %}\n{%- if b -%}\n{% elif c %}\n{% endif %}\n{% endif %}\n{% if d %}{% endif %}\n") == (4, 2)
+
+
+def test_no_template_escapes_braces() -> None:
+    pattern = r"\{%[-+]?\s*raw|\{\{\s*['\"]\$?\{\{"
+    assert [name for name, text in texts(TEMPLATE).items() if re.search(pattern, text)] == []
+
+
+def test_the_suffix_says_where_jinja_is() -> None:
+    for name, text in texts(TEMPLATE).items():
+        if name.endswith(".jinja"):
+            assert JINJA.search(text), f"{name} needs no suffix"
+        elif "_partials" not in name and not OWN_BRACES & {Path(name).name, Path(name).suffix}:
+            assert not JINJA.search(text), f"{name} is copied as it is"
+        assert "{%" not in text or name.endswith(".jinja") or "_partials" in name
+
+
+def test_no_path_is_conditional() -> None:
+    assert [name for name in texts(TEMPLATE) if "{%" in name or " if " in name] == []
+
+
+def test_every_partial_is_included() -> None:
+    included = set(
+        re.findall(r"include [\"']template/_partials/(\w+)", "\n".join([*templated().values(), copier_text()]))
+    )
+    folders = {Path(name).parts[1].partition(".")[0] for name in templated() if "_partials" in name}
+    assert folders == included
+
+
+# ---- copier.yml.
+
+
+def copier_text() -> str:
+    """Read copier.yml."""
+    return (ROOT / "copier.yml").read_text("utf-8")
+
+
+def test_an_update_asks_for_no_trust() -> None:
+    keys = yaml.safe_load(copier_text()).keys()
+    assert not keys & {"_tasks", "_jinja_extensions", "_external_data"}
+
+
+def test_copier_stops_at_a_slip_and_leaves_whitespace_alone() -> None:
+    assert yaml.safe_load(copier_text())["_envops"] == {
+        "keep_trailing_newline": True,
+        "lstrip_blocks": True,
+        "trim_blocks": True,
+        "undefined": "jinja2.StrictUndefined",
+    }
+
+
+# ---- All files.
+
+
+def test_every_file_of_the_repository_parses() -> None:
+    for name, text in texts(ROOT).items():
+        if not name.startswith("template/") and Path(name).suffix in {".json", ".py", ".toml", ".yaml", ".yml"}:
+            parse(name, text)
+
+
+def test_every_path_is_good_on_windows() -> None:
+    assert [name for name in texts(ROOT) if WINDOWS_REFUSES.search(name) or len(name) > 120] == []
+
+
+def test_no_file_names_this_machine_a_registry_or_a_token() -> None:
+    assert {name: found[0] for name, text in texts(ROOT).items() if (found := LOCAL.search(text))} == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["/" + "root/x", "cd /" + "home/ann/x", "index-url" + " = 'https://x'", "ghp_" + "a" * 36]
+)
+def test_a_trace_of_this_machine_is_noticed(text: str) -> None:
+    assert LOCAL.search(text)
+
+
+def test_no_file_is_a_leftover() -> None:
+    assert [name for name in texts(ROOT) if re.search(r"\.(orig|rej|bak|swp|pyc|so|whl|lock)$|~$", name)] == []
+
+
+# ---- The repository's own workflows.
+
+
+def test_the_repository_keeps_the_rules_that_it_gives() -> None:
+    assert workflows(ROOT)
+    assert broken_rules(ROOT) == {}
+
+
+def test_actionlint_has_nothing_to_say_of_the_repository(pytestconfig: pytest.Config) -> None:
+    assert lint_with_actionlint(ROOT, pytestconfig.cache.mkdir("tools")) == ""
+
+
+def test_zizmor_finds_nothing_in_the_repository() -> None:
+    assert lint_with_zizmor(ROOT) == []

@@ -1,0 +1,306 @@
+"""Does `copier update` bring what is new, keep what the user did, and ask for no trust?"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from copier.errors import UserMessageError
+from packaging.version import Version
+from test_example import delete_example
+
+from releases import COMMITS, OLDER, PRESENT, RECORD, Releases, begin, tree, unmerged, update
+from template import Project, facts, render, run
+from variants import VARIANTS
+
+NEXT = "v1000.0.0"  # what a test of its own releases after the working tree
+
+
+@pytest.fixture(scope="module", params=[*COMMITS, OLDER])
+def release(request: pytest.FixtureRequest) -> str:
+    """Give every release that an update can come from."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def answers(request: pytest.FixtureRequest, release: str, releases: Releases) -> dict[str, object]:
+    """Give every variant that the release knows."""
+    if not releases.knows(release, VARIANTS[request.param]):
+        pytest.skip(f"{release} does not know {request.param}")
+    return VARIANTS[request.param]
+
+
+@pytest.fixture(scope="module")
+def begun(
+    release: str, answers: dict[str, object], releases: Releases, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Give a project of the release; tests work on copies."""
+    return releases.project(release, tmp_path_factory.mktemp("begun") / "project", answers)
+
+
+@pytest.fixture(scope="module")
+def fresh(answers: dict[str, object], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give a project of the working tree; tests work on copies."""
+    return begin(render(source, tmp_path_factory.mktemp("fresh") / "project", answers))
+
+
+@pytest.fixture
+def coming(releases: Releases, tmp_path: Path) -> Releases:
+    """Give a clone in which a test makes the next release."""
+    return releases.copy(tmp_path / "template")
+
+
+def work(project: Project) -> None:
+    """Edit a project where users do, and as `cargo add` and `uv add` do."""
+
+    def replace(path: str, old: str, new: str) -> None:
+        edited, count = re.subn(old, new, project.read(path), count=1, flags=re.MULTILINE)
+        assert count, f"{path} has no {old}"
+        (project.folder / path).write_text(edited, "utf-8")
+
+    def write(path: str, text: str) -> None:
+        (project.folder / path).parent.mkdir(exist_ok=True)
+        (project.folder / path).write_text(text, "utf-8")
+
+    binding = next(project.folder.glob("crates/*-py"), project.folder).relative_to(project.folder).as_posix()
+    write(f"{binding}/src/own.rs", "//! Own words.\n")
+    replace(f"{binding}/src/lib.rs", "^pub mod errors", r"mod own;\n\g<0>")
+    replace(f"{binding}/Cargo.toml", r"^\[dependencies[.]", r'[dependencies]\nitoa = "1"\n\n\g<0>')
+    replace("pyproject.toml", r"^dependencies = \[", r'\g<0>\n    "tomli>=2",\n    ')
+    replace("README.md", "^## Develop", r"Own words.\n\n\g<0>")
+    write("tests/test_own.py", '"""Own words."""\n')
+    if (project.folder / ".github").exists():
+        replace(".github/workflows/ci.yml", r"^\n  test:", r"      - run: echo own\n\g<0>")
+    project.commit("Work")
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """Copy a project that tests share."""
+    return Project(shutil.copytree(project.folder, folder), {})
+
+
+def test_untouched_project_becomes_what_a_fresh_render_is(begun: Project, fresh: Project, tmp_path: Path) -> None:
+    project = update(copied(begun, tmp_path / "project"))
+    assert tree(project.folder) == tree(fresh.folder)
+
+
+@pytest.mark.parametrize("change", [work, delete_example])
+def test_changed_project_becomes_what_a_fresh_render_with_these_changes_is(
+    change: Callable[[Project], None], release: str, begun: Project, fresh: Project, tmp_path: Path
+) -> None:
+    project, expected = copied(begun, tmp_path / "project"), copied(fresh, tmp_path / "expected")
+    change(project)
+    change(expected)
+    before = tree(project.folder)
+    update(project)
+    conflicts = unmerged(project)
+    assert not conflicts or release != OLDER
+    left, right = tree(project.folder), tree(expected.folder)
+    assert {path: left[path] for path in left.keys() - conflicts} == {
+        path: right[path] for path in right.keys() - conflicts
+    }
+    for path in conflicts:  # a real release may have changed a line next to one of these: nothing is lost
+        own = set(before[path][0].splitlines()) - set(tree(begun.folder)[path][0].splitlines())
+        assert own <= set(left[path][0].splitlines())
+
+
+def test_line_that_both_changed_is_a_marked_conflict(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(OLDER, tmp_path / "project")
+    text = project.read("justfile").replace("# List all recipes", "# List my recipes")
+    (project.folder / "justfile").write_text(text, "utf-8")
+    project.commit()
+    update(project)
+    assert unmerged(project) == {"justfile"}
+    assert {"# List my recipes", "# List the recipes"} < set(project.read("justfile").splitlines())
+
+
+def test_second_update_changes_nothing(releases: Releases, tmp_path: Path) -> None:
+    project = update(releases.project(OLDER, tmp_path / "project"))
+    project.commit()
+    assert project.run("copier", "update", "--defaults").returncode == 0
+    assert not project.run("git", "status", "--porcelain").stdout
+
+
+def test_deleted_file_stays_deleted_though_the_template_changed_it(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(OLDER, tmp_path / "project")
+    (project.folder / "justfile").unlink()
+    project.commit()
+    update(project)
+    assert not (project.folder / "justfile").exists()
+
+
+@pytest.mark.parametrize(
+    ("layout", "off", "on"),
+    [
+        ("mixed", {"ci": "none"}, {"ci": "github"}),
+        ("mixed", {"extras": []}, {"extras": ["numpy", "rayon"]}),
+        ("pure", {"extras": []}, {"extras": ["numpy", "rayon"]}),
+        ("workspace", {"extras": []}, {"extras": ["numpy", "rayon"]}),
+    ],
+)
+def test_switching_on_and_off_again_gives_back_the_same_tree(
+    layout: str, off: dict[str, object], on: dict[str, object], releases: Releases, tmp_path: Path
+) -> None:
+    project = releases.project(PRESENT, tmp_path / "project", {"layout": layout, **off})
+    before = tree(project.folder)
+    update(project, data=on)
+    project.commit()
+    assert tree(project.folder) == tree(render(releases.folder, tmp_path / "on", {"layout": layout, **on}))
+    update(project, data=off)
+    assert tree(project.folder) == before
+
+
+def test_update_runs_from_any_folder_and_after_a_move(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(OLDER, tmp_path / "project")
+    moved = Project(Path(shutil.move(project.folder, tmp_path / "moved")), {})
+    (tmp_path / "elsewhere").mkdir()
+    run("copier", "update", "--defaults", moved.folder, cwd=tmp_path / "elsewhere")
+    assert f"_commit: {PRESENT}" in moved.read(".copier-answers.yml")
+    assert "# List the recipes" in moved.read("justfile")
+
+
+def test_project_with_local_changes_is_refused_and_left_alone(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(OLDER, tmp_path / "project")
+    (project.folder / "README.md").write_text("mine\n", "utf-8")
+    before = tree(project.folder)
+    refused = project.run("copier", "update", "--defaults", check=False)
+    assert refused.returncode == 1
+    assert "Please commit or stash your local changes" in refused.stdout
+    assert tree(project.folder) == before
+
+
+def test_project_without_a_commit_is_refused(releases: Releases, tmp_path: Path) -> None:
+    project = Project(render(releases.folder, tmp_path / "project", vcs_ref=OLDER), {})
+    with pytest.raises(UserMessageError, match="only supported in git-tracked"):
+        update(project)
+    project.run("git", "init", "--quiet")
+    with pytest.raises(UserMessageError, match="commit or stash"):
+        update(project)
+
+
+def test_downgrade_is_refused(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(PRESENT, tmp_path / "project")
+    with pytest.raises(UserMessageError, match="Downgrades are not supported"):
+        update(project, vcs_ref=OLDER)
+
+
+def test_check_update_tells_by_its_exit_status(releases: Releases, tmp_path: Path) -> None:
+    project = releases.project(OLDER, tmp_path / "project")
+    assert project.run("copier", "check-update", "--quiet", check=False).returncode == 2
+    assert (
+        f'"latest_version": "{Version(PRESENT)}"'
+        in project.run("copier", "check-update", "--output-format=json").stdout
+    )
+    update(project)
+    assert project.run("copier", "check-update", "--quiet").returncode == 0
+
+
+def test_new_question_leaves_projects_as_they_are(coming: Releases, tmp_path: Path) -> None:
+    """An update renders the old release through the new `_exclude`, which therefore says what a missing answer means."""
+    project = coming.project(PRESENT, tmp_path / "project")
+    before = tree(project.folder)
+    coming.edit(
+        "copier.yml", "# ---- Facts.", "site:\n  help: A site?\n  type: bool\n  default: false\n\n# ---- Facts."
+    )
+    coming.edit(
+        "copier.yml", "  - /_partials", "  - /_partials\n  - \"{{ '' if site | default(false) else '/site.md' }}\""
+    )
+    coming.append("template/site.md", "A site.\n")
+    coming.release(NEXT)
+    update(project)
+    assert "site: false\n" in project.read(".copier-answers.yml")
+    assert {path for path, content in tree(project.folder).items() if before.get(path) != content} == {
+        ".copier-answers.yml"
+    }
+
+
+@pytest.mark.slow
+def test_locks_follow_an_update_and_raise_only_what_must_move(coming: Releases, tmp_path: Path) -> None:
+    present = {"criterion": facts()["crates"]["criterion"], "pytest": facts()["tools"]["pytest"]}
+    coming.edit("copier.yml", f'criterion: "{present["criterion"]}"', 'criterion: "0.7.0"')
+    coming.edit("copier.yml", f'pytest: "{present["pytest"]}"', 'pytest: "8.0.0"')
+    coming.release(NEXT)
+    project = coming.project(NEXT, tmp_path / "project")
+    project.run("just", "lock")
+    project.run("cargo", "update", "--package", "libc", "--precise", "0.2.170")
+    project.run("uv", "lock", "--upgrade-package", "pygments==2.19.1", "--upgrade-package", "pytest==8.4.2")
+    project.commit()
+
+    run("git", "checkout", "--quiet", PRESENT, "--", "copier.yml", cwd=coming.folder)
+    coming.release("v1001.0.0")
+    update(project)
+    before = {name: locked(project, name) for name in ("Cargo.lock", "uv.lock")}
+    stale = [["cargo", "build", "--locked"], ["uv", "lock", "--check"]]
+    assert [project.run(*command, check=False).returncode > 0 for command in stale] == [True, True]
+    project.run("just", "lock")
+    for command in stale:
+        project.run(*command)
+    after = {name: locked(project, name) for name in before}
+    moved = {
+        name: {package for package, version in before[name].items() if after[name].get(package, version) != version}
+        for name in before
+    }
+    assert moved == {"Cargo.lock": {"criterion", "criterion-plot"}, "uv.lock": {"pytest"}}
+
+
+def locked(project: Project, name: str) -> dict[str, str]:
+    """Read what a lock holds."""
+    return {entry["name"]: entry.get("version", "") for entry in tomllib.loads(project.read(name))["package"]}
+
+
+# ---- What a release may not do.
+
+
+def series(version: str) -> tuple[int, ...]:
+    """Give the part of a version that may change only with the paths: the major, before 1.0 also the minor."""
+    parts = Version(version).release
+    return parts[:1] if parts[0] else parts[:2]
+
+
+def lost(release: str, older: Project, newer: Project, migrations: bool) -> set[str]:
+    """Name the paths that went, where none may: in a series none, after it none without a migration."""
+    same = release == OLDER or series(release) == series(RECORD["next"])
+    return set() if migrations and not same else tree(older.folder).keys() - tree(newer.folder).keys()
+
+
+def test_released_path_is_never_renamed_or_removed_within_a_series(
+    release: str, begun: Project, fresh: Project, releases: Releases
+) -> None:
+    assert not lost(release, begun, fresh, "_migrations" in configuration(releases, PRESENT))
+
+
+def test_path_that_a_release_drops_is_seen(coming: Releases, tmp_path: Path) -> None:
+    older = coming.project(PRESENT, tmp_path / "older")
+    (coming.folder / "template" / "justfile").unlink()
+    coming.release(NEXT)
+    newer = coming.project(NEXT, tmp_path / "newer")
+    assert lost(OLDER, older, newer, migrations=True) == {"justfile"}
+    assert lost("v0.0.1", older, newer, migrations=False) == {"justfile"}
+
+
+def configuration(releases: Releases, release: str) -> dict[str, object]:
+    """Read copier.yml of a release."""
+    return yaml.safe_load(run("git", "show", f"{release}:copier.yml", cwd=releases.folder).stdout)
+
+
+@pytest.mark.parametrize("name", [*COMMITS, PRESENT])
+def test_no_release_needs_trust(name: str, releases: Releases) -> None:
+    assert not configuration(releases, name).keys() & {"_tasks", "_jinja_extensions", "_external_data"}
+
+
+@pytest.mark.parametrize("name", COMMITS)
+def test_answer_that_a_release_took_is_still_taken(name: str, releases: Releases) -> None:
+    """Copier replaces a recorded answer that is no longer valid by the default, silently: another package name."""
+    old, new = configuration(releases, name), configuration(releases, PRESENT)
+    for key, question in old.items():
+        if "help" in question and not key.startswith("_"):
+            choices = question.get("choices", [])
+            assert releases.knows(PRESENT, {key: list(choices.values() if isinstance(choices, dict) else choices)})
+    reserved = "template/_partials/reserved.txt"
+    old, new = (run("git", "show", f"{ref}:{reserved}", cwd=releases.folder).stdout.split() for ref in (name, PRESENT))
+    assert set(new) <= set(old)

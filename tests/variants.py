@@ -1,0 +1,24 @@
+"""The one table of what the tests render: every value of every option occurs, as test_variants.py proves."""
+
+from typing import Any
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "pure": {
+        "package": "tally",
+        "layout": "pure",
+        "python": "3.10",
+        "license": "BSD-3-Clause",
+        "ci": "none",
+    },
+    "workspace": {
+        "package": "river_gauge",
+        "layout": "workspace",
+        "python": "3.12",
+        "license": "Apache-2.0",
+    },
+    "numpy": {"extras": ["numpy"], "python": "3.13", "license": "MIT"},
+    "rayon": {"extras": ["rayon"], "python": "3.14"},
+    "pure-numpy-rayon": {"layout": "pure", "extras": ["numpy", "rayon"]},
+    "workspace-numpy-rayon": {"layout": "workspace", "extras": ["numpy", "rayon"], "python": "3.10"},
+}

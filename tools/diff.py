@@ -1,0 +1,28 @@
+"""Show what differs between two variants of the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from template import render
+from variants import VARIANTS
+
+
+def main(arguments: list[str]) -> None:
+    """Render both and let git compare them."""
+    if len(arguments) != 2 or not set(arguments) <= VARIANTS.keys():
+        raise SystemExit("usage: nox -s diff -- VARIANT VARIANT\n" + "\n".join(f"  {name}" for name in VARIANTS))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments:
+            render(ROOT, Path(folder) / name, VARIANTS[name], vcs_ref="HEAD")
+        subprocess.run(["git", "diff", "--no-index", *arguments], cwd=folder, check=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
