@@ -44,6 +44,15 @@ def find_tool(name: str, *places: str | Path | None) -> Path:
     (pytest.fail if in_ci() else pytest.skip)(f"{name} is not on this machine")
 
 
+def plant(folder: Path, name: str, old: str, new: str) -> Path:
+    """Plant a fault in a file, for a test that proves that it is noticed."""
+    path = folder / name
+    text = path.read_text("utf-8")
+    assert old in text, f"{name} has no {old!r} to change"
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    return folder
+
+
 # ---- Parsing.
 
 

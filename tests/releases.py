@@ -13,6 +13,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from copier import run_update
@@ -31,7 +32,7 @@ def tag(repository: Path, commits: dict[str, str] = COMMITS) -> None:
     """Make the tags that are missing. A missing commit, or a tag that stands elsewhere, is an error."""
     for name, commit in commits.items():
         if git(repository, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
-            shallow = git(ROOT, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+            shallow = git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
             fetch = "git fetch --unshallow" if shallow else f"git fetch origin {commit}"
             raise LookupError(f"the commit of {name}, {commit}, is not here. Run `{fetch}`, then try again.")
         present = git(repository, "rev-parse", "--quiet", "--verify", f"refs/tags/{name}^{{commit}}").stdout.strip()
@@ -76,9 +77,17 @@ class Releases:
         shutil.copytree(self.folder, folder)
         return Releases(folder)
 
+    def show(self, name: str, path: str) -> str:
+        """Read a file of a release."""
+        return run("git", "show", f"{name}:{path}", cwd=self.folder).stdout
+
+    def configuration(self, name: str) -> dict[str, Any]:
+        """Read copier.yml of a release."""
+        return dict(yaml.safe_load(self.show(name, "copier.yml")))
+
     def knows(self, name: str, answers: dict[str, object]) -> bool:
         """Tell whether a release asks for these answers and takes them."""
-        questions = yaml.safe_load(run("git", "show", f"{name}:copier.yml", cwd=self.folder).stdout)
+        questions = self.configuration(name)
         return all(key in questions and takes(questions[key], answer) for key, answer in answers.items())
 
     def project(self, name: str, folder: Path, answers: dict[str, object] | None = None) -> Project:
@@ -94,7 +103,7 @@ def begin(folder: Path) -> Project:
     return project
 
 
-def takes(question: dict[str, object], answer: object) -> bool:
+def takes(question: dict[str, Any], answer: object) -> bool:
     """Tell whether a question has these choices, or none to choose from."""
     choices = question.get("choices")
     offered = choices.values() if isinstance(choices, dict) else choices
@@ -123,7 +132,7 @@ def lay_out_working_tree(folder: Path) -> None:
     snapshot(folder)
 
 
-def update(project: Project, **options: object) -> Project:
+def update(project: Project, **options: Any) -> Project:
     """Update to the newest release, trusting nothing."""
     run_update(project.folder, defaults=True, overwrite=True, quiet=True, unsafe=False, **options)
     return project
@@ -146,6 +155,32 @@ def unmerged(project: Project) -> set[str]:
     marked = project.run("git", "grep", "--untracked", "--files-with-matches", "^<<<<<<< ", check=False).stdout
     assert known == set(marked.splitlines())
     return known
+
+
+def work(project: Project) -> None:
+    """Edit a project where users do, and as `cargo add` and `uv add` do."""
+
+    def replace(path: str, old: str, new: str) -> None:
+        edited, count = re.subn(old, new, project.read(path), count=1, flags=re.MULTILINE)
+        assert count, f"{path} has no {old}"
+        (project.folder / path).write_text(edited, "utf-8")
+
+    def write(path: str, text: str) -> None:
+        (project.folder / path).parent.mkdir(exist_ok=True)
+        (project.folder / path).write_text(text, "utf-8")
+
+    binding = next(project.folder.glob("crates/*-py"), project.folder).relative_to(project.folder).as_posix()
+    write(f"{binding}/src/own.rs", "//! Own words.\n")
+    replace(f"{binding}/src/lib.rs", "^pub mod errors", r"mod own;\n\g<0>")
+    replace(f"{binding}/Cargo.toml", r"^\[dependencies[.]", r'[dependencies]\nitoa = "1"\n\n\g<0>')
+    replace("pyproject.toml", r"^dependencies = \[", r'\g<0>\n    "tomli>=2",\n    ')
+    replace("README.md", "^## Develop", r"Own words.\n\n\g<0>")
+    write("tests/test_own.py", '"""Own words."""\n')
+    for package in project.folder.glob("python/*/__init__.py"):
+        replace(package.relative_to(project.folder).as_posix(), r"\Z", 'OWN = "words"\n')
+    if (project.folder / ".github").exists():
+        replace(".github/workflows/ci.yml", r"^\n  test:", r"      - run: echo own\n\g<0>")
+    project.commit("Work")
 
 
 if __name__ == "__main__":

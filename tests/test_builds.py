@@ -70,7 +70,7 @@ def tested(variant: Project) -> Project:
     # Every Python for the default, whose wheel is like the others'; the lowest for the rest.
     chosen = present if not variant.answers else present[:1]
     output = nox(variant, *(f"test-{version}" for version in chosen))
-    assert output.count("Session test-") >= 2 * len(chosen), output
+    assert output.count(" was successful") == len(chosen), output
     return variant
 
 

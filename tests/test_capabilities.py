@@ -119,8 +119,8 @@ def headings(text: str) -> list[str]:
 @cache
 def collected() -> set[str]:
     """Give every test that there is, with and without its parameters."""
-    listed = run(sys.executable, "-m", "pytest", "--collect-only", "--quiet", "--no-header", cwd=ROOT).stdout
-    names = {line for line in listed.splitlines() if "::" in line}
+    command = (sys.executable, "-m", "pytest", "--collect-only", "--quiet", "--no-header", "-p", "no:cacheprovider")
+    names = {line for line in run(*command, cwd=ROOT).stdout.splitlines() if "::" in line}
     return names | {name.partition("[")[0] for name in names}
 
 

@@ -16,7 +16,7 @@ import pytest
 import tomlkit
 from markdown_it import MarkdownIt
 
-from checks import anchor, links, tracked
+from checks import anchor, tracked
 from template import ROOT, Project, render, snapshot
 from variants import VARIANTS
 
@@ -54,7 +54,7 @@ def mended(project: Project) -> Iterator[Project]:
     yield project
     project.run("git", "checkout", "--quiet", ".")
     project.run("git", "clean", "--quiet", "--force", "-d")
-    project.run("rm", "-rf", "dist", ".benchmarks")
+    project.run("rm", "-rf", "dist", ".benchmarks", ".cargo")
 
 
 def follow(page: str, project: Project) -> int:
@@ -179,6 +179,14 @@ def test_page_is_found_untrue_with(fault: str, bare: Project) -> None:
 
 
 # ---- Links.
+
+
+def links(text: str) -> Iterator[str]:
+    """Give where the links and pictures of a page lead."""
+    for token in MarkdownIt().enable("table").parse(text):
+        for child in token.children or []:
+            if child.type in ("link_open", "image"):
+                yield str(child.attrs.get("href") or child.attrs.get("src"))
 
 
 def broken(page: Path, text: str) -> list[str]:

@@ -6,13 +6,15 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from checks import Table
+from checks import Table, plant
 from template import ROOT, Project, facts, questions
 
 # What a release of an action points to, as its own repository has it: a bot that raises one changes this table too.
@@ -141,6 +143,14 @@ def test_maturin_is_one_that_knows_both_stable_abis(variant: Project) -> None:
     assert "1.13.9" not in requirement.specifier and "2.0" not in requirement.specifier
 
 
+# ---- In the docs.
+
+
+def test_the_page_of_options_names_the_pythons_that_can_be_chosen() -> None:
+    first, *_, last = questions()["python"]["choices"]
+    assert f"`{first}` to `{last}`" in (ROOT / "docs" / "options.md").read_text("utf-8")
+
+
 # ---- Actions.
 
 
@@ -155,3 +165,70 @@ def uses() -> dict[str, set[tuple[str, str]]]:
 
 def test_an_action_is_the_same_release_in_every_workflow() -> None:
     assert uses() == {action: {pin} for action, pin in ACTIONS.items()}
+
+
+# ---- Each gate shuts.
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "gate"),
+    [
+        ("crates", "pyo3", "0.31.0", test_numpy_fits_pyo3),
+        ("pythons", 2, "3.11", test_pythons_follow_one_another_and_every_choice_is_one_of_them),
+        ("pythons", 0, "3.9", test_pythons_follow_one_another_and_every_choice_is_one_of_them),
+        (None, "stable_abi_threaded", "3.14", test_the_threaded_stable_abi_is_not_below_any_choice),
+        (None, "rust", "1.84", test_rust_is_one_that_pyo3_and_the_edition_take),
+        ("extras", "polars", {}, test_extras_are_those_that_are_offered),
+    ],
+)
+def test_facts_that_disagree_are_noticed(
+    monkeypatch: pytest.MonkeyPatch, table: str | None, key: str | int, value: object, gate: Callable[[], None]
+) -> None:
+    planted: Any = deepcopy(facts())
+    (planted[table] if table else planted)[key] = value
+    monkeypatch.setitem(globals(), "facts", lambda: planted)
+    with pytest.raises(AssertionError):
+        gate()
+
+
+@pytest.mark.parametrize("table", ["tools", "crates"])
+def test_a_fact_that_nothing_uses_is_noticed(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    planted = {**facts(), table: {**facts()[table], "unused": "1.0"}}
+    monkeypatch.setitem(globals(), "facts", lambda: planted)
+    with pytest.raises(AssertionError):
+        test_every_fact_is_used_and_none_is_missing(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "gate"),
+    [
+        ("pyproject.toml", ">=3.11", ">=3.10", test_the_lowest_python_is_the_same_everywhere),
+        ("pyproject.toml", "Python :: 3.12", "Python :: 3.13", test_the_lowest_python_is_the_same_everywhere),
+        ("Cargo.toml", "abi3-py311", "abi3-py310", test_the_lowest_python_is_the_same_everywhere),
+        ("Cargo.toml", "abi3t-py315", "abi3t-py316", test_the_lowest_python_is_the_same_everywhere),
+        ("noxfile.py", '"3.14t"', '"3.13t"', test_the_lowest_python_is_the_same_everywhere),
+        ("noxfile.py", 'needs_version = ">=', 'needs_version = ">=9', test_nox_is_at_least_what_its_file_needs),
+        (
+            "Cargo.toml",
+            'criterion = { version = "',
+            'criterion = { version = "1',
+            test_crates_have_the_versions_of_the_facts,
+        ),
+        ("Cargo.toml", 'rust-version = "1.', 'rust-version = "2.', test_rust_has_the_version_of_the_facts),
+        ("pyproject.toml", "ruff>=", "ruff>=1", test_tools_have_the_versions_of_the_facts),
+        ("pyproject.toml", "maturin>=1.14", "maturin>=1.12", test_maturin_is_one_that_knows_both_stable_abis),
+        ("pyproject.toml", "maturin>=1.14,<2", "maturin>=1.14", test_maturin_is_one_that_knows_both_stable_abis),
+    ],
+)
+def test_a_render_that_disagrees_is_noticed(
+    default: Project, name: str, old: str, new: str, gate: Callable[[Project], None]
+) -> None:
+    plant(default.folder, name, old, new)
+    with pytest.raises(AssertionError):
+        gate(default)
+
+
+def test_an_action_of_another_release_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTIONS, "actions/checkout", ("v7.0.0", ACTIONS["actions/checkout"][1]))
+    with pytest.raises(AssertionError):
+        test_an_action_is_the_same_release_in_every_workflow()

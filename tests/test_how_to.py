@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -226,7 +225,7 @@ def test_files_are_included_in_the_three_forms(project: Project) -> None:
     append(".gitignore", "*.dat\nnotes\n")(project)
     write = 'std::fs::write(std::path::Path::new(&std::env::var_os("OUT_DIR").unwrap()).join("tables.json"), "{}").unwrap();'
     replace("build.rs", "fn main() {\n", f"fn main() {{\n    {write}\n")(project)
-    project.run(*DEV, "--sdist")
+    print(project.run(*DEV, "--sdist").stdout)
     assert {"notes/one.md", "python/quickstats/one.dat"} <= in_sdist(project)
     assert {"quickstats/one.dat", "quickstats/tables.json"} <= set(in_wheel(project))
     assert "notes/one.md" not in in_wheel(project)
@@ -270,7 +269,7 @@ def test_an_sdist_without_rust_stops_with_the_reason(project: Project, tmp_path:
         MATURIN_NO_INSTALL_RUST="1",
     )
     assert done.returncode != 0
-    assert "Cargo, the Rust package manager, is not installed" in done.stdout
+    assert "Do you have cargo in your PATH?" in done.stdout, done.stdout
 
 
 # ---- Metadata.
@@ -319,8 +318,8 @@ def test_an_optional_crate_is_a_feature(project: Project) -> None:
     append(
         "Cargo.toml", '\n[dependencies.either]\nversion = "1"\noptional = true\n\n[features]\nfast = ["dep:either"]\n'
     )(project)
-    assert "either v1" not in project.run("cargo", "tree").stdout
-    assert "either v1" in project.run("cargo", "tree", "--features", "fast").stdout
+    assert "either v1" not in project.run("cargo", "tree", "--edges", "normal").stdout
+    assert "either v1" in project.run("cargo", "tree", "--edges", "normal", "--features", "fast").stdout
     assert project.run("cargo", "tree", "--features", "either", check=False).returncode != 0
 
 
@@ -368,7 +367,7 @@ impl Planted {
 fn planted(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
     py.detach(|| Python::attach(|py| py.check_signals()))?;
     let module = PyModule::import(py, "datetime")?;
-    let list = PyList::new(py, [PyDateTime::now(py, None)?])?;
+    let list = PyList::new(py, [PyDateTime::from_timestamp(py, 0.0, None)?])?;
     let dict = PyDict::new(py);
     dict.set_item(name, list)?;
     py.run(c"pass", None, Some(&dict))?;
@@ -450,8 +449,6 @@ def test_dev_has_lines_and_the_other_profiles_what_they_are_for(release: tuple[s
     assert ".debug_line" in dev and ".symtab" in dev
     debug, _ = size(project, "release-with-debug")
     assert ".debug_info" in debug and ".symtab" in debug
-    bench, _ = size(project, "bench")
-    assert ".debug_line" in bench and ".symtab" in bench
     small, length = size(project, "release-size")
     assert ".symtab" not in small
     assert length < release[1]
@@ -474,7 +471,7 @@ def test_a_test_of_a_property_finds_a_planted_bug(mean: str, passes: bool, tmp_p
     (tmp_path / "quickstats.py").write_text(FAKE.format(mean))
     done = run(sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", tmp_path, cwd=tmp_path, check=False)
     assert (done.returncode == 0) is passes, done.stdout
-    assert passes or "Falsifying example" in done.stdout
+    assert passes or "Failing test case" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(("folder", "imported"), [("", "sources"), ("python", "wheel")])
@@ -510,17 +507,3 @@ def test_a_slower_run_fails_the_comparison(tmp_path: Path) -> None:
     compare = ("--benchmark-compare", "--benchmark-compare-fail=median:400%")
     assert bench(0.001, *compare) == 0
     assert bench(0.02, *compare) != 0
-
-
-@slow
-def test_bench_measures_the_build_that_it_has_made(project: Project) -> None:
-    output = project.run(
-        "nox", "--session", "bench", "--", "--benchmark-max-time=0.05", "--benchmark-min-rounds=3"
-    ).stdout
-    steps = [
-        output.index(step) for step in ("maturin build", "--profile bench", "target/bench/quickstats", "pytest benches")
-    ]
-    assert steps == sorted(steps)
-    made = {path.suffix for path in (project.folder / "target" / "bench").iterdir()}
-    assert {".json", ".md"} <= made and made & {".svg", ".png"}
-    assert os.listdir(project.folder / "target" / "bench")

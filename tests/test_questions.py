@@ -228,3 +228,32 @@ def test_a_choice_explains_itself_and_the_default_is_one_of_them(name: str) -> N
 def test_a_project_without_answers_is_rendered_whole(source: Path, tmp_path: Path) -> None:
     project = render(source, tmp_path / "project")
     assert tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["name"] == "quickstats"
+
+
+GOOD = {"type": "str", "help": "What?", "default": "a", "validator": "b"}
+CHOOSE = {"type": "str", "help": "Which?", "choices": ["a", "b"], "default": "a"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {**GOOD, "help": "What"},
+        {**GOOD, "help": "What? Why?"},
+        {**GOOD, "help": "What is the one that is so long that nobody reads it to its end?"},
+        {"help": "What?", "type": "str", "default": "a", "validator": "b"},
+        {"type": "str", "help": "What?", "validator": "b"},
+        {"type": "str", "help": "What?", "default": "a"},
+        {**GOOD, "placeholder": "c"},
+        {**CHOOSE, "default": "c"},
+        {**CHOOSE, "choices": ["a"]},
+        {**CHOOSE, "choices": {"first": "a", "b, the second": "b"}},
+    ],
+    ids=str,
+)
+def test_a_question_that_is_not_in_the_house_style_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, question: dict[str, object]
+) -> None:
+    monkeypatch.setitem(globals(), "questions", lambda: {"planted": question})
+    with pytest.raises(AssertionError):
+        test_a_question_is_short_and_in_the_house_style("planted")
+        test_a_choice_explains_itself_and_the_default_is_one_of_them("planted")

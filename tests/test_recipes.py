@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from checks import Table, find_tool, tracked
+from checks import Table, find_tool, plant, tracked
 from template import ROOT, Project, run
 
 RECIPES = "setup dev watch test lint fmt bench stubs wheel lock clean"
@@ -209,3 +209,19 @@ def test_the_noxfile_runs_on_the_oldest_python_of_nox(variant: Project) -> None:
 def test_a_noxfile_that_is_too_new_is_noticed(tmp_path: Path, text: str) -> None:
     (tmp_path / "noxfile.py").write_text(text)
     assert lint_for_oldest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gate", "name", "old", "new"),
+    [
+        (test_every_recipe_of_the_front_door_exists, "justfile", "\nlock:", "\nlocks:"),
+        (test_every_session_that_is_named_exists, "justfile", "--session lint", "--session lnt"),
+        (test_every_session_that_is_named_exists, ".github/workflows/ci.yml", "[lint, stubs]", "[lint, stub]"),
+        (test_every_recipe_that_is_named_exists, "README.md", "just test", "just tset"),
+        (test_one_function_at_most_knows_what_windows_calls_things, "noxfile.py", "ROOT =", "os.name\nROOT ="),
+    ],
+)
+def test_a_gate_shuts(default: Project, gate: Callable[[Project], None], name: str, old: str, new: str) -> None:
+    plant(default.folder, name, old, new)
+    with pytest.raises(AssertionError):
+        gate(default)

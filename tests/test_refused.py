@@ -126,6 +126,16 @@ FAILS: dict[str, tuple[list[Plant], tuple[str, ...], str]] = {
         ("cargo", "check"),
         "is not supported by the following package",
     ),
+    "maturin with the bench profile": (
+        [
+            replace(
+                "Cargo.toml", '[profile.bench]\ninherits = "release-with-debug"', '[profile.bench]\ninherits = "dev"'
+            ),
+            replace("Cargo.toml", "[dev-dependencies]", "[target.'cfg(none)'.dev-dependencies]"),
+        ],
+        ("maturin", "build", "--profile", "bench"),
+        "(lib test)",
+    ),
     "publishing the binding": ([], ("cargo", "publish", "--dry-run"), "cannot be published"),
 }
 

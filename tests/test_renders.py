@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +24,7 @@ from validate_pyproject.api import Validator
 from validate_pyproject.errors import ValidationError
 
 from answers import TEXTS, answer_sets, carried
-from checks import WINDOWS_REFUSES, Table, broken_links, find_tool, litter, parse, tracked
+from checks import WINDOWS_REFUSES, Table, broken_links, find_tool, litter, parse, plant, tracked
 from template import Project, questions, render, run
 
 LOCKS = {"Cargo.lock", "uv.lock"}  # come with the first build
@@ -393,3 +393,51 @@ def assert_carried(source: Path, answers: dict[str, object]) -> None:
         assert {key: found[key] for key in answers} == {
             key: [value] * len(found[key]) for key, value in answers.items()
         }
+
+
+# ---- Each gate shuts.
+
+Gate = Callable[[Project], None]
+PLANTED: list[tuple[Gate, str, str, str]] = [
+    (test_the_project_is_small_to_look_at, "README.md", "## Develop", "\n" * 40),
+    (test_the_project_is_small_to_look_at, ".github/workflows/ci.yml", "jobs:", "\n" * 80),
+    (test_no_file_holds_litter, "justfile", "set ", "\nset "),
+    (test_the_licence_files_are_those_of_the_licence, "LICENSE-MIT", "MIT License", "Licence"),
+    (test_the_licence_files_are_those_of_the_licence, "pyproject.toml", "MIT OR Apache-2.0", "MIT"),
+    (test_the_changelog_begins_with_what_is_not_released, "CHANGELOG.md", "[Unreleased]: ", "[Unpublished]: "),
+    (test_the_changelog_begins_with_what_is_not_released, "CHANGELOG.md", "## [Unreleased]", "## 0.1.0"),
+    (test_the_answers_file_holds_what_was_asked_and_nothing_else, ".copier-answers.yml", "ci: github\n", ""),
+    (test_the_answers_file_holds_what_was_asked_and_nothing_else, ".copier-answers.yml", "ci: ", "facts: {}\nci: "),
+    (test_every_link_of_a_page_leads_somewhere, "README.md", "https://rustup.rs", "install-rust.md"),
+    (test_every_file_parses, "pyproject.toml", "[project]", "[project"),
+    (test_rust_is_formatted, "src/lib.rs", "mod ", "mod  "),
+]
+
+
+@pytest.mark.parametrize(
+    ("gate", "name", "old", "new"), PLANTED, ids=[f"{gate.__name__[5:]}-{name}" for gate, name, *_ in PLANTED]
+)
+def test_a_gate_shuts(default: Project, gate: Gate, name: str, old: str, new: str) -> None:
+    plant(default.folder, name, old, new)
+    with pytest.raises((AssertionError, ValueError)):
+        gate(default)
+
+
+def test_too_many_entries_are_noticed(default: Project) -> None:
+    for number in range(20):
+        (default.folder / f"entry{number}").touch()
+    default.commit()
+    with pytest.raises(AssertionError):
+        test_the_project_is_small_to_look_at(default)
+
+
+def test_an_executable_file_is_noticed(default: Project) -> None:
+    default.run("git", "update-index", "--chmod=+x", "noxfile.py")
+    with pytest.raises(AssertionError):
+        test_no_file_is_executable_or_a_link(default)
+
+
+def test_a_file_that_is_not_tracked_is_noticed(default: Project, source: Path, tmp_path: Path) -> None:
+    default.run("git", "rm", "--quiet", "noxfile.py")
+    with pytest.raises(AssertionError):
+        test_every_file_that_is_rendered_is_tracked_and_no_folder_is_empty(default, source, tmp_path / "fresh")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,30 @@ def test_actionlint_has_nothing_to_say_of_the_repository(pytestconfig: pytest.Co
 
 def test_zizmor_finds_nothing_in_the_repository() -> None:
     assert lint_with_zizmor(ROOT) == []
+
+
+# ---- Each gate shuts.
+
+
+@pytest.mark.parametrize(
+    ("gate", "name", "text"),
+    [
+        (test_branches_are_rare, "a.jinja", "{% if a %}\nb\n{% endif %}\n" * 50),
+        (test_no_template_escapes_braces, "a.yml.jinja", "{{ '{{' }}\n"),
+        (test_no_template_escapes_braces, "a.yml.jinja", "{% raw %}\n"),
+        (test_the_suffix_says_where_jinja_is, "a.toml.jinja", "a = 1\n"),
+        (test_the_suffix_says_where_jinja_is, "a.toml", "a = {{ b }}\n"),
+        (test_the_suffix_says_where_jinja_is, "a.yml", "{% for b in c %}\n"),
+        (test_no_path_is_conditional, "{% if a %}b{% endif %}", ""),
+        (test_no_path_is_conditional, "{{ 'a' if b else '' }}", ""),
+        (test_every_partial_is_included, "_partials/planted/a.toml", ""),
+        (test_every_file_of_the_repository_parses, "a.toml", "a = \n"),
+        (test_every_path_is_good_on_windows, "a:b", ""),
+        (test_no_file_is_a_leftover, "copier.yml.orig", ""),
+    ],
+)
+def test_a_gate_shuts(monkeypatch: pytest.MonkeyPatch, gate: Callable[[], None], name: str, text: str) -> None:
+    original = texts
+    monkeypatch.setitem(globals(), "texts", lambda *arguments: {**original(*arguments), name: text})
+    with pytest.raises((AssertionError, ValueError)):
+        gate()

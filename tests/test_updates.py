@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from copier.errors import UserMessageError
 from packaging.version import Version
 from test_example import delete_example
 
-from releases import COMMITS, OLDER, PRESENT, RECORD, Releases, begin, tree, unmerged, update
+from releases import COMMITS, OLDER, PRESENT, RECORD, Releases, begin, tag, tree, unmerged, update, work
 from template import Project, facts, render, run
 from variants import VARIANTS
 
@@ -24,7 +22,7 @@ NEXT = "v1000.0.0"  # what a test of its own releases after the working tree
 @pytest.fixture(scope="module", params=[*COMMITS, OLDER])
 def release(request: pytest.FixtureRequest) -> str:
     """Give every release that an update can come from."""
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -53,30 +51,6 @@ def fresh(answers: dict[str, object], source: Path, tmp_path_factory: pytest.Tem
 def coming(releases: Releases, tmp_path: Path) -> Releases:
     """Give a clone in which a test makes the next release."""
     return releases.copy(tmp_path / "template")
-
-
-def work(project: Project) -> None:
-    """Edit a project where users do, and as `cargo add` and `uv add` do."""
-
-    def replace(path: str, old: str, new: str) -> None:
-        edited, count = re.subn(old, new, project.read(path), count=1, flags=re.MULTILINE)
-        assert count, f"{path} has no {old}"
-        (project.folder / path).write_text(edited, "utf-8")
-
-    def write(path: str, text: str) -> None:
-        (project.folder / path).parent.mkdir(exist_ok=True)
-        (project.folder / path).write_text(text, "utf-8")
-
-    binding = next(project.folder.glob("crates/*-py"), project.folder).relative_to(project.folder).as_posix()
-    write(f"{binding}/src/own.rs", "//! Own words.\n")
-    replace(f"{binding}/src/lib.rs", "^pub mod errors", r"mod own;\n\g<0>")
-    replace(f"{binding}/Cargo.toml", r"^\[dependencies[.]", r'[dependencies]\nitoa = "1"\n\n\g<0>')
-    replace("pyproject.toml", r"^dependencies = \[", r'\g<0>\n    "tomli>=2",\n    ')
-    replace("README.md", "^## Develop", r"Own words.\n\n\g<0>")
-    write("tests/test_own.py", '"""Own words."""\n')
-    if (project.folder / ".github").exists():
-        replace(".github/workflows/ci.yml", r"^\n  test:", r"      - run: echo own\n\g<0>")
-    project.commit("Work")
 
 
 def copied(project: Project, folder: Path) -> Project:
@@ -271,7 +245,7 @@ def lost(release: str, older: Project, newer: Project, migrations: bool) -> set[
 def test_released_path_is_never_renamed_or_removed_within_a_series(
     release: str, begun: Project, fresh: Project, releases: Releases
 ) -> None:
-    assert not lost(release, begun, fresh, "_migrations" in configuration(releases, PRESENT))
+    assert not lost(release, begun, fresh, "_migrations" in releases.configuration(PRESENT))
 
 
 def test_path_that_a_release_drops_is_seen(coming: Releases, tmp_path: Path) -> None:
@@ -283,24 +257,39 @@ def test_path_that_a_release_drops_is_seen(coming: Releases, tmp_path: Path) -> 
     assert lost("v0.0.1", older, newer, migrations=False) == {"justfile"}
 
 
-def configuration(releases: Releases, release: str) -> dict[str, object]:
-    """Read copier.yml of a release."""
-    return yaml.safe_load(run("git", "show", f"{release}:copier.yml", cwd=releases.folder).stdout)
-
-
 @pytest.mark.parametrize("name", [*COMMITS, PRESENT])
 def test_no_release_needs_trust(name: str, releases: Releases) -> None:
-    assert not configuration(releases, name).keys() & {"_tasks", "_jinja_extensions", "_external_data"}
+    assert not releases.configuration(name).keys() & {"_tasks", "_jinja_extensions", "_external_data"}
 
 
 @pytest.mark.parametrize("name", COMMITS)
 def test_answer_that_a_release_took_is_still_taken(name: str, releases: Releases) -> None:
     """Copier replaces a recorded answer that is no longer valid by the default, silently: another package name."""
-    old, new = configuration(releases, name), configuration(releases, PRESENT)
-    for key, question in old.items():
+    for key, question in releases.configuration(name).items():
         if "help" in question and not key.startswith("_"):
             choices = question.get("choices", [])
             assert releases.knows(PRESENT, {key: list(choices.values() if isinstance(choices, dict) else choices)})
-    reserved = "template/_partials/reserved.txt"
-    old, new = (run("git", "show", f"{ref}:{reserved}", cwd=releases.folder).stdout.split() for ref in (name, PRESENT))
-    assert set(new) <= set(old)
+    old, new = (set(releases.show(ref, "template/_partials/reserved.txt").split()) for ref in (name, PRESENT))
+    assert new <= old
+
+
+# ---- The record of releases.
+
+
+def test_tags_are_made_where_they_are_missing(releases: Releases, tmp_path: Path) -> None:
+    run("git", "clone", "--quiet", "--no-tags", releases.folder, tmp_path / "bare", cwd=tmp_path)
+    commit = run("git", "rev-parse", OLDER, cwd=releases.folder).stdout.strip()
+    for _ in range(2):
+        tag(tmp_path / "bare", {"v0.0.1": commit})
+    assert run("git", "rev-parse", "v0.0.1", cwd=tmp_path / "bare").stdout.strip() == commit
+    with pytest.raises(LookupError, match="stands at"):
+        tag(tmp_path / "bare", {"v0.0.1": run("git", "rev-parse", PRESENT, cwd=releases.folder).stdout.strip()})
+
+
+def test_missing_commit_names_the_command_that_fetches_it(releases: Releases, tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="Run `git fetch origin 0123"):
+        tag(releases.folder, {"v0.0.1": "0123" * 10})
+    shallow = ("git", "clone", "--quiet", "--depth=1", releases.folder.as_uri(), tmp_path / "shallow")
+    run(*shallow, cwd=tmp_path)
+    with pytest.raises(LookupError, match="Run `git fetch --unshallow"):
+        tag(tmp_path / "shallow", {"v0.0.1": run("git", "rev-parse", OLDER, cwd=releases.folder).stdout.strip()})

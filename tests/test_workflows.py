@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from checks import plant
 from template import ROOT, Project, questions
 from variants import VARIANTS
 from workflows import CONFIGURATION, broken_rules, lint_with_actionlint, lint_with_zizmor, needs, workflows
@@ -27,14 +29,16 @@ def having(choice: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("variant", names, indirect=True, scope="session")
 
 
-def plant(folder: Path, name: str, old: str, new: str) -> Path:
-    """Copy the workflows, which are the same in every project, and change one."""
-    shutil.copytree(ROOT / "template" / ".github", folder / ".github")
-    path = folder / ".github" / "workflows" / f"{name}.yml"
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), "utf-8")
-    return folder
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Give a folder with the workflows alone, which are the same in every project, to plant a fault in."""
+    shutil.copytree(ROOT / "template" / ".github", tmp_path / ".github")
+    return tmp_path
+
+
+def plant_in(folder: Path, workflow: str, old: str, new: str) -> Path:
+    """Plant a fault in a workflow."""
+    return plant(folder, f".github/workflows/{workflow}.yml", old, new)
 
 
 @having("github")
@@ -81,8 +85,8 @@ def test_no_rule_is_broken(variant: Project) -> None:
         ("check_waits_for_all", "ci", "'skipped'", "'success'"),
     ],
 )
-def test_a_broken_rule_is_noticed(tmp_path: Path, rule: str, name: str, old: str, new: str) -> None:
-    assert f"{rule} in {name}.yml" in broken_rules(plant(tmp_path, name, old, new))
+def test_a_broken_rule_is_noticed(copied: Path, rule: str, name: str, old: str, new: str) -> None:
+    assert f"{rule} in {name}.yml" in broken_rules(plant_in(copied, name, old, new))
 
 
 # ---- What the three are for.
@@ -122,6 +126,32 @@ def test_what_is_published_is_all_that_was_built_and_nothing_is_cached(variant: 
     assert {step["with"]["enable-cache"] for step in steps if "setup-uv" in step.get("uses", "")} == {"false"}
 
 
+@pytest.mark.parametrize(
+    ("gate", "name", "old", "new"),
+    [
+        (test_a_branch_can_be_protected_by_one_job, "ci", "  pull_request:\n", ""),
+        (test_a_branch_can_be_protected_by_one_job, "ci", "    needs: [sessions, lint, test]\n", ""),
+        (test_a_release_is_made_from_a_tag_and_by_hand_for_a_trial, "release", '["v*"]', '["*"]'),
+        (test_a_release_is_made_from_a_tag_and_by_hand_for_a_trial, "release", "  workflow_dispatch:\n", ""),
+        (test_only_publishing_proves_who_it_is_and_it_waits_for_all_that_builds, "release", "pypi\n", "test\n"),
+        (
+            test_only_publishing_proves_who_it_is_and_it_waits_for_all_that_builds,
+            "release",
+            "needs: wheels",
+            "needs: []",
+        ),
+        (test_what_is_published_is_all_that_was_built_and_nothing_is_cached, "wheels", "error", "warn"),
+        (test_what_is_published_is_all_that_was_built_and_nothing_is_cached, "wheels", "enable-cache: false", "a: b"),
+    ],
+)
+def test_a_workflow_that_misses_its_purpose_is_noticed(
+    copied: Path, gate: Callable[[Project], None], name: str, old: str, new: str
+) -> None:
+    project = Project(plant_in(copied, name, old, new), {})
+    with pytest.raises((AssertionError, KeyError)):
+        gate(project)
+
+
 # ---- Linters.
 
 
@@ -139,8 +169,8 @@ def test_actionlint_has_nothing_to_say(variant: Project, cache: Path) -> None:
         ("${{ matrix.session }}", "${{ matrix.sesion }}", "sesion"),
     ],
 )
-def test_a_fault_that_actionlint_knows_is_noticed(tmp_path: Path, cache: Path, old: str, new: str, word: str) -> None:
-    assert word in lint_with_actionlint(plant(tmp_path, "ci", old, new), cache)
+def test_a_fault_that_actionlint_knows_is_noticed(copied: Path, cache: Path, old: str, new: str, word: str) -> None:
+    assert word in lint_with_actionlint(plant_in(copied, "ci", old, new), cache)
 
 
 @having("github")
@@ -164,5 +194,5 @@ def test_zizmor_is_told_to_leave_out_one_audit_and_nothing_else(variant: Project
         ("permissions: {}\n\nenv", "env", "excessive-permissions"),
     ],
 )
-def test_a_fault_that_zizmor_knows_is_noticed(tmp_path: Path, old: str, new: str, audit: str) -> None:
-    assert audit in lint_with_zizmor(plant(tmp_path, "ci", old, new))
+def test_a_fault_that_zizmor_knows_is_noticed(copied: Path, old: str, new: str, audit: str) -> None:
+    assert audit in lint_with_zizmor(plant_in(copied, "ci", old, new))
