@@ -86,4 +86,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tag(session: nox.Session) -> None:
     """Recreate the tags of the releases from tests/releases.toml."""
+    install_groups(session, "test")
     session.run("python", "tests/releases.py", *session.posargs)
