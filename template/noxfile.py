@@ -22,6 +22,8 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PACKAGE = PROJECT["tool"]["maturin"]["module-name"].partition(".")[0]
 PYTHONS = nox.project.python_versions(PROJECT)
 LOWEST = PYTHONS[0]
+RUNNING = "{}.{}".format(*sys.version_info)
+HERE = RUNNING if RUNNING in PYTHONS else LOWEST  # for sessions that one Python is enough for
 
 # The three families of interpreters, and the tag of the wheel that serves each.
 FAMILIES = {
@@ -76,7 +78,7 @@ def test(session: nox.Session) -> None:
     session.run("pytest", str(ROOT / "tests"), *session.posargs)
 
 
-@nox.session
+@nox.session(python=HERE)
 def lint(session: nox.Session) -> None:
     """Check formats, lints and the Rust documentation. `just fmt` mends most of it."""
     install_groups(session, "lint")
@@ -96,7 +98,7 @@ def lint(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(python=HERE)
 def stubs(session: nox.Session) -> None:
     """Prove the stub against the module that was built, and the types of what uses it."""
     install_groups(session, "build", "stubs")
@@ -112,7 +114,7 @@ def stubs(session: nox.Session) -> None:
     session.run("mypy", "--config-file", configuration, *users)
 
 
-@nox.session
+@nox.session(python=HERE)
 def bench(session: nox.Session) -> None:
     """Measure a build with the bench profile's settings; table and picture go to target/bench."""
     install_groups(session, "build", "bench")
@@ -126,7 +128,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benches/report.py", str(results), PACKAGE)
 
 
-@nox.session
+@nox.session(python=HERE)
 def wheel(session: nox.Session) -> None:
     """Build what a release needs of one platform. Arguments go to maturin: `-- --target TRIPLE`."""
     install_groups(session, "wheel")
@@ -160,7 +162,7 @@ def build_release_wheels(session: nox.Session, *arguments: str) -> list[Path]:
     return wheels
 
 
-@nox.session
+@nox.session(python=HERE)
 def release(session: nox.Session) -> None:
     """Build all of a release into dist/, check it, and test the wheel in an environment of its own."""
     install_groups(session, "wheel", "release")

@@ -47,7 +47,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_project(source: Path, folder: Path, answers: dict[str, Any], target: Path) -> Project:
     """Render a project, with a repository of its own and the target folder that all projects share."""
     render(source, folder, answers)
-    target.mkdir(parents=True, exist_ok=True)
     (folder / "target").symlink_to(target, target_is_directory=True)
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
     project = Project(folder, answers)
@@ -58,7 +57,7 @@ def new_project(source: Path, folder: Path, answers: dict[str, Any], target: Pat
 @pytest.fixture(scope="session")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the one folder that cargo builds all projects in, so that pyo3 is compiled once for each set of features."""
-    return tmp_path_factory.getbasetemp() / "target"
+    return tmp_path_factory.mktemp("target", numbered=False)
 
 
 @pytest.fixture(scope="session", params=VARIANTS)

@@ -172,7 +172,7 @@ def work(project: Project) -> None:
     binding = next(project.folder.glob("crates/*-py"), project.folder).relative_to(project.folder).as_posix()
     write(f"{binding}/src/own.rs", "//! Own words.\n")
     replace(f"{binding}/src/lib.rs", "^pub mod errors", r"mod own;\n\g<0>")
-    replace(f"{binding}/Cargo.toml", r"^\[dependencies[.]", r'[dependencies]\nitoa = "1"\n\n\g<0>')
+    replace(f"{binding}/Cargo.toml", r"^\[dependencies\]\n|^(?=\[dependencies[.])", '[dependencies]\nitoa = "1"\n')
     replace("pyproject.toml", r"^dependencies = \[", r'\g<0>\n    "tomli>=2",\n    ')
     replace("README.md", "^## Develop", r"Own words.\n\n\g<0>")
     write("tests/test_own.py", '"""Own words."""\n')

@@ -73,7 +73,7 @@ FAULTS = {
         ),
         "unsafe",
     ),
-    "an unformatted Python file": ("lint", append("tests/test_package.py", "x  = 1\n"), "Would reformat"),
+    "an unformatted Python file": ("lint", append("tests/test_package.py", "x  = 1\n"), "would be reformatted"),
     "an unused Python import": (
         "lint",
         replace("tests/test_package.py", "import ", "import colorsys\nimport "),
@@ -92,7 +92,7 @@ FAULTS = {
     ),
     "a user's type error": (
         "stubs",
-        append("tests/test_package.py", '\n\nWRONG: int = quickstats.summarize([1.0]).mean + ""\n'),
+        append("tests/test_package.py", '\n\nWRONG: int = package.summarize([1.0]).mean + ""\n'),
         "Unsupported operand",
     ),
     "a failing Python test": (

@@ -403,9 +403,9 @@ def test_the_stable_abi_cannot_do_what_the_page_lists(what: str, project: Projec
 
 @slow
 def test_abi3audit_finds_a_symbol_outside_of_the_stable_abi(project: Project) -> None:
-    pattern = re.search(r"pyo3 = \{.*\}", project.read("Cargo.toml"))
+    pattern = re.search(r'features = \["abi3.*?\]', project.read("Cargo.toml"))
     assert pattern
-    replace("Cargo.toml", pattern[0], 'pyo3 = "0.30.1"')(project)
+    replace("Cargo.toml", pattern[0], "features = []")(project)
     project.run(*DEV, "--interpreter", "python3.11")
     with zipfile.ZipFile(built(project)) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".so"))
