@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -94,7 +95,7 @@ def write(project: Project, path: str, text: str) -> None:
     (project.folder / path).write_text(text, "utf-8")
 
 
-def merge(document: dict[str, object], addition: dict[str, object]) -> None:
+def merge(document: dict[str, Any], addition: dict[str, Any]) -> None:
     """Merge a TOML document into another."""
     for key, value in addition.items():
         if isinstance(value, dict) and isinstance(document.get(key), dict):

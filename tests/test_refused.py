@@ -252,12 +252,21 @@ def test_panic_abort_kills_the_interpreter(
     assert (done.returncode, printed in done.stdout) == (status, True)
 
 
-def install(project: Project, folder: Path, what: str = ".", **variables: str) -> Path:
+def install(project: Project, folder: Path, what: str = ".", options: str = "") -> Path:
     """Build and install the project into a new environment by `pip install`, and give its Python."""
     project.run("uv", "venv", "--quiet", "--clear", folder / "environment")
     python = folder / "environment" / "bin" / "python"
-    variables = {"MATURIN_PEP517_ARGS": "--profile dev", **variables}
-    project.run("uv", "pip", "install", "--quiet", "--no-cache", "--python", python, what, **variables)
+    project.run(
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-cache",
+        "--python",
+        python,
+        what,
+        MATURIN_PEP517_ARGS=f"--profile dev {options}",
+    )
     return python
 
 
@@ -272,7 +281,7 @@ def test_an_extra_switches_no_cargo_feature_on(
     )(project)
     constant = '    #[pymodule_export]\n    const FAST: bool = cfg!(feature = "fast");\n'
     replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{constant}")(project)
-    python = install(project, tmp_path, what, MATURIN_PEP517_ARGS=f"--profile dev {options}")
+    python = install(project, tmp_path, what, options)
     assert run(python, "-c", "from quickstats import _core; print(_core.FAST)", cwd=tmp_path).stdout == f"{shown}\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import new_project
 
-from template import Project
+from template import Project, run
 from variants import VARIANTS
 
 pytestmark = pytest.mark.slow
@@ -60,4 +60,4 @@ def test_sdist_builds_with_its_own_lock(released: Project, tmp_path: Path) -> No
         archive.extractall(tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
     (folder / "target").symlink_to(released.folder / "target", target_is_directory=True)
-    released.run("maturin", "build", "--locked", "--out", tmp_path / "out", "--manifest-path", folder / "Cargo.toml")
+    run("maturin", "build", "--locked", "--out", tmp_path / "out", cwd=folder)

@@ -11,7 +11,7 @@ from releases import OLDER, PRESENT, Releases, tree, update, work
 from template import ROOT, Project, render
 
 Move = tuple[dict[str, object], dict[str, object]]
-MOVES = [
+MOVES: list[Move] = [
     ({}, {"package": "tally"}),
     ({}, {"layout": "workspace"}),
     ({}, {"layout": "pure"}),
@@ -20,7 +20,9 @@ MOVES = [
 ]
 
 
-@pytest.fixture(params=MOVES, ids=str)
+@pytest.fixture(
+    params=[pytest.param(move, id=str(move), marks=pytest.mark.slow if "layout" in move[1] else ()) for move in MOVES]
+)
 def move(request: pytest.FixtureRequest) -> Move:
     """Give the answers before, and what changes."""
     chosen: Move = request.param

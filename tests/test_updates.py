@@ -19,32 +19,42 @@ from variants import VARIANTS
 NEXT = "v1000.0.0"  # what a test of its own releases after the working tree
 
 
-@pytest.fixture(scope="module", params=[*COMMITS, OLDER])
-def release(request: pytest.FixtureRequest) -> str:
-    """Give every release that an update can come from."""
-    return str(request.param)
+JOURNEYS = [  # from every release in every variant; at a desk the older releases in one
+    pytest.param((release, variant), id=f"{release}-{variant}", marks=[pytest.mark.slow] if slow else [])
+    for release in (*COMMITS, OLDER)
+    for variant in VARIANTS
+    for slow in [release != OLDER and variant != "default"]
+]
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def answers(request: pytest.FixtureRequest, release: str, releases: Releases) -> dict[str, object]:
-    """Give every variant that the release knows."""
-    if not releases.knows(release, VARIANTS[request.param]):
-        pytest.skip(f"{release} does not know {request.param}")
-    return VARIANTS[request.param]
+@pytest.fixture(scope="module", params=JOURNEYS)
+def journey(request: pytest.FixtureRequest, releases: Releases) -> tuple[str, dict[str, object]]:
+    """Give every release, and every variant that it knows."""
+    release, variant = request.param
+    if not releases.knows(release, VARIANTS[variant]):
+        pytest.skip(f"{release} does not know {variant}")
+    return release, VARIANTS[variant]
+
+
+@pytest.fixture(scope="module")
+def release(journey: tuple[str, dict[str, object]]) -> str:
+    """Give the release that the journey begins at."""
+    return journey[0]
 
 
 @pytest.fixture(scope="module")
 def begun(
-    release: str, answers: dict[str, object], releases: Releases, tmp_path_factory: pytest.TempPathFactory
+    journey: tuple[str, dict[str, object]], releases: Releases, tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
     """Give a project of the release; tests work on copies."""
+    release, answers = journey
     return releases.project(release, tmp_path_factory.mktemp("begun") / "project", answers)
 
 
 @pytest.fixture(scope="module")
-def fresh(answers: dict[str, object], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def fresh(journey: tuple[str, dict[str, object]], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give a project of the working tree; tests work on copies."""
-    return begin(render(source, tmp_path_factory.mktemp("fresh") / "project", answers))
+    return begin(render(source, tmp_path_factory.mktemp("fresh") / "project", journey[1]))
 
 
 @pytest.fixture
