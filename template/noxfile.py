@@ -252,6 +252,3 @@ def clean(session: nox.Session) -> None:
     """Remove what was built; the environment and the locks stay."""
     for folder in ("target", "dist", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache"):
         shutil.rmtree(ROOT / folder, ignore_errors=True)
-    for pattern in ("_core*.so", "_core*.pyd"):
-        for extension in ROOT.glob(f"python/*/{pattern}"):
-            extension.unlink()

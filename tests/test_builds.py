@@ -121,17 +121,17 @@ def test_metadata_says_what_the_answers_say(wheel: Wheel, tested: Project) -> No
     assert metadata["Requires-Python"] == f">={tested.answer('python')}"
     assert metadata["Author-email"] == f"{tested.answer('author_name')} <{tested.answer('author_email')}>"
     assert metadata["Description-Content-Type"].startswith("text/markdown")
-    assert f"Repository, {tested.answer('repository')}" in metadata.get_all("Project-URL")
+    assert f"Repository, {tested.answer('repository')}" in metadata.get_all("Project-URL", [])
     assert [name.split(">")[0] for name in metadata.get_all("Requires-Dist", [])] == (
         ["numpy"] if "numpy" in tested.answer("extras") else []
     )
-    assert not any(value.startswith("License ::") for value in metadata.get_all("Classifier"))
+    assert not any(value.startswith("License ::") for value in metadata.get_all("Classifier", []))
     assert metadata.get_all("Provides-Extra") is None
 
 
 def test_wheel_carries_its_licence_files(wheel: Wheel, tested: Project) -> None:
     files = sorted(path.name for path in tested.folder.glob("LICENSE*"))
-    assert sorted(wheel.metadata.get_all("License-File")) == files
+    assert sorted(wheel.metadata.get_all("License-File", [])) == files
     assert sorted(name.rsplit("/", 1)[1] for name in wheel.names if "/licenses/" in name) == files
 
 

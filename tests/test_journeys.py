@@ -70,7 +70,7 @@ def test_one_line_edit_is_there_at_the_next_run(ready: Project) -> None:
 
 
 def test_second_round_of_work_finds_every_pyo3_crate_fresh(ready: Project) -> None:
-    environment = {"VIRTUAL_ENV": str(ready.folder / ".venv")}
+    activated = str(ready.folder / ".venv")
 
     def rounds() -> str:
         commands: tuple[tuple[str, ...], ...] = (
@@ -79,7 +79,7 @@ def test_second_round_of_work_finds_every_pyo3_crate_fresh(ready: Project) -> No
             ("cargo", "clippy", "--workspace", "--all-targets", "--verbose"),
         )
         editor = ("cargo", "check", "--workspace", "--all-targets", "--verbose")
-        output = [ready.run(*command, **environment).stdout for command in commands]
+        output = [ready.run(*command, VIRTUAL_ENV=activated).stdout for command in commands]
         return "".join([*output, ready.run(*editor).stdout])
 
     rounds()

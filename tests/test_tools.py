@@ -64,7 +64,7 @@ def test_render_and_diff_show_variants(tmp_path: Path) -> None:
     run(sys.executable, ROOT / "tools" / "render.py", "pure", tmp_path / "tally", cwd=ROOT)
     assert (tmp_path / "tally" / "tally.pyi").exists()
     shown = run(sys.executable, ROOT / "tools" / "diff.py", "default", "numpy", cwd=ROOT).stdout
-    assert "+numpy = " in shown
+    assert "+[dependencies.numpy]" in shown
 
 
 @pytest.mark.slow

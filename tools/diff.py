@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from template import render
+from template import render, snapshot
 from variants import VARIANTS
 
 
@@ -19,8 +19,9 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2 or not set(arguments) <= VARIANTS.keys():
         raise SystemExit("usage: nox -s diff -- VARIANT VARIANT\n" + "\n".join(f"  {name}" for name in VARIANTS))
     with tempfile.TemporaryDirectory() as folder:
+        source = snapshot(Path(folder) / "source")
         for name in arguments:
-            render(ROOT, Path(folder) / name, VARIANTS[name], vcs_ref="HEAD")
+            render(source, Path(folder) / name, VARIANTS[name])
         subprocess.run(["git", "diff", "--no-index", *arguments], cwd=folder, check=False)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from template import render
+from template import render, snapshot
 from variants import VARIANTS
 
 
@@ -18,7 +18,8 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] not in VARIANTS:
         raise SystemExit("usage: nox -s render -- VARIANT [FOLDER]\n" + "\n".join(f"  {name}" for name in VARIANTS))
     folder = Path(arguments[1]) if len(arguments) > 1 else Path(tempfile.mkdtemp(prefix=f"{arguments[0]}-"))
-    print(render(ROOT, folder, VARIANTS[arguments[0]], vcs_ref="HEAD"))
+    with tempfile.TemporaryDirectory() as source:
+        print(render(snapshot(Path(source)), folder, VARIANTS[arguments[0]]))
 
 
 if __name__ == "__main__":
