@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,9 @@ def test_setup_without_an_identity_prints_the_command(source: Path, target: Path
     (folder / "target").symlink_to(target, target_is_directory=True)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
-    nobody = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"), "")
+    nobody: dict[str, Any] = dict.fromkeys(
+        ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"), ""
+    )
     done = Project(folder, {}).run(
         "just", "setup", GIT_CONFIG_GLOBAL=str(tmp_path / "home" / ".gitconfig"), GIT_CONFIG_SYSTEM=os.devnull, **nobody
     )

@@ -266,7 +266,7 @@ def main() -> None:
     """Run every contest, print the table and write the page."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        results = []
+        results: list[Result] = []
         for number, contest in enumerate((copy_to_import, edit_to_import, wheel_bytes, summaries), 1):
             print(f"[{number}/4] {contest.__doc__}", flush=True)
             found = contest(folder)
