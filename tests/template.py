@@ -74,8 +74,11 @@ def run(*command: str | Path, cwd: Path, check: bool = True, **variables: str) -
 
 def clean_environment() -> dict[str, str]:
     """Give the environment of a user's shell: the tests' own tools on the path, no active virtual environment."""
-    hidden = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYO3_PYTHON", "CARGO_TARGET_DIR", "NOX_CURRENT_SESSION", "CI")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    hidden = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYO3_PYTHON", "CARGO_TARGET_DIR", "CI")
+    prefixes = ("NOX_", "UV_PROJECT")  # nox tells uv of its own environment
+    environment = {
+        name: value for name, value in os.environ.items() if name not in hidden and not name.startswith(prefixes)
+    }
     # pyenv's shims find no Python but the chosen one: its folders go before them.
     pyenv = Path(environment.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = [Path(sys.executable).parent, *sorted(pyenv.glob("versions/3.1?.*/bin"))]

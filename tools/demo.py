@@ -54,7 +54,7 @@ def main() -> None:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             print(f"    {path.relative_to(folder)}")
     with step("Make an environment for it"):
-        run("uv", "venv", "--quiet", "--python", sys.executable)
+        run("uv", "venv", "--quiet", "--python", sys.executable, folder / ".venv")
     with step("Build the Rust code into the environment"):
         run("maturin", "develop", "--uv")
     with step("Import the package for the first time"):
