@@ -29,7 +29,7 @@ def questions() -> dict[str, dict[str, Any]]:
 @cache
 def facts() -> dict[str, Any]:
     """Read the facts of copier.yml."""
-    return yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))["facts"]["default"]
+    return dict(yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))["facts"]["default"])
 
 
 def snapshot(folder: Path) -> Path:
