@@ -67,7 +67,7 @@ def library(version: str) -> bool:
     return run(f"python{version}", "-c", code, cwd=Path.cwd()).stdout.strip() == "True"
 
 
-def tested_but_for_rust(variant: Project, version: str) -> Project:
+def all_but_rust_tests(variant: Project, version: str) -> Project:
     """Do what the session `test` does, without the Rust tests."""
     out = variant.folder / "target" / "nox" / version
     shutil.rmtree(out, ignore_errors=True)
@@ -90,7 +90,7 @@ def tested(variant: Project) -> Project:
     # Every Python for the default, whose wheel is like the others'; the lowest for the rest.
     chosen = present if not variant.answers else present[:1]
     if not library(chosen[0]):
-        return tested_but_for_rust(variant, chosen[0])
+        return all_but_rust_tests(variant, chosen[0])
     output = nox(variant, *(f"test-{version}" for version in chosen))
     assert output.count(" was successful") == len(chosen), output
     return variant
