@@ -107,8 +107,12 @@ OPTIONS: dict[str, tuple[list[Plant], tuple[str, ...], Callable[[Project, str], 
         lambda project, _: (project.folder / "target/elsewhere/x86_64-unknown-linux-gnu/debug").is_dir(),
     ),
     "without the network": ([], ("--frozen",), lambda project, _: built(project).exists()),
-    # One wheel for all, or where a Python with abi3t is found one for each.
-    "all interpreters": ([], ("--find-interpreter",), lambda project, output: output.count("Built wheel") >= 1),
+    # The wheel of the stable ABI, which is lost where a Python with abi3t is found too.
+    "all interpreters": (
+        [],
+        ("--find-interpreter",),
+        lambda project, output: ("for abi3 Python" in output) != ("for abi3t Python" in output),
+    ),
     "one job": ([], ("--jobs", "1"), lambda project, _: built(project).exists()),
     "the manifest": ([], ("--manifest-path", "Cargo.toml"), lambda project, _: built(project).exists()),
 }
