@@ -40,12 +40,11 @@ def install_groups(session: nox.Session, *names: str) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, *names))
 
 
-def build(session: nox.Session, out: Path, *arguments: str) -> Path:
-    """Build one wheel into an emptied folder."""
-    shutil.rmtree(out, ignore_errors=True)
-    session.run("maturin", "build", "--out", str(out), *arguments)
-    (wheel,) = out.glob("*.whl")
-    return wheel
+def build(session: nox.Session, out: Path, *arguments: str) -> list[Path]:
+    """Build an sdist, and from what it holds a wheel or several, into an emptied folder."""
+    install_groups(session, "build")
+    session.run("python", str(ROOT / "tools" / "wheels.py"), str(out), *arguments)
+    return sorted(out.glob("*.whl"))
 
 
 def session_wheel(session: nox.Session) -> Path:
@@ -53,8 +52,7 @@ def session_wheel(session: nox.Session) -> Path:
     python = str(session.python)
     family = python if python in FAMILIES else "3.15t" if python.startswith("3.15") else LOWEST
     if family not in built:
-        install_groups(session, "build")
-        built[family] = build(session, TARGET / family, "--release")
+        (built[family],) = build(session, TARGET / family, *families(family))
     return built[family]
 
 
@@ -86,6 +84,7 @@ def lint(session: nox.Session) -> None:
     session.run("just", "--fmt", "--check")
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
+    session.run("python", str(ROOT / "tools" / "notices.py"), "--check")
     session.run("cargo", "fmt", "--all", "--check", external=True)
     session.run(
         *("cargo", "clippy", "--workspace", "--all-targets", *target, "--", "--deny", "warnings"),
@@ -101,10 +100,10 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=HERE)
 def stubs(session: nox.Session) -> None:
     """Prove the stub against the module that was built, and the types of what uses it."""
-    install_groups(session, "build", "stubs")
-    session.install(str(build(session, TARGET / "stubs", "--profile", "dev")))
+    install_groups(session, "stubs")
+    session.install(*map(str, build(session, TARGET / "stubs", "--profile", "dev")))
     configuration = str(ROOT / "pyproject.toml")
-    users = [str(path) for path in (ROOT / "python", ROOT / "tests") if path.exists()]
+    users = [str(path) for name in ("python", "tests", "tools") if (path := ROOT / name).exists()]
     leave_the_tree(session)
     # Where the Rust module is the package, maturin puts it inside, under the same name again.
     allowed = Path("allowed.txt")
@@ -117,8 +116,9 @@ def stubs(session: nox.Session) -> None:
 @nox.session(python=HERE)
 def bench(session: nox.Session) -> None:
     """Measure a build with the bench profile's settings; table and picture go to target/bench."""
-    install_groups(session, "build", "bench")
-    session.install(str(build(session, TARGET / "bench", "--profile", "release-with-debug")))
+    install_groups(session, "bench")
+    wheels = build(session, TARGET / "bench", "--profile", "release-with-debug")
+    session.install(*map(str, wheels))
     session.run(
         "cargo", "bench", "--workspace", "--target-dir", str(TARGET / "cargo"), external=True
     )
@@ -128,72 +128,64 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benches/report.py", str(results), PACKAGE)
 
 
+def families(*pythons: str) -> list[str]:
+    """Ask for a wheel for each of these Pythons, with the tag that it must have."""
+    return [f"--family={python}={FAMILIES[python]}" for python in pythons]
+
+
+def of_a_release(*arguments: str) -> list[str]:
+    """Ask for the wheels that a release needs of one platform, under tags that PyPI takes."""
+    tags = ["pypi"]
+    if sys.platform == "linux":
+        # A plain build is tagged for the glibc of this machine; zig links against an old one.
+        musl = any("musl" in argument for argument in arguments)
+        tags.append("musllinux_1_2" if musl else "manylinux2014")
+        arguments = ("--zig", *arguments)
+    return [*families(*FAMILIES), "--compatibility", *tags, "--locked", *arguments]
+
+
 @nox.session(python=HERE)
 def wheel(session: nox.Session) -> None:
     """Build what a release needs of one platform. Arguments go to maturin: `-- --target TRIPLE`."""
     install_groups(session, "wheel")
-    build_release_wheels(session, *session.posargs)
-
-
-def build_release_wheels(session: nox.Session, *arguments: str) -> list[Path]:
-    """Build a wheel for each family into dist/, and check that just those came out."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    if sys.platform == "linux":
-        # A plain build is tagged for the glibc of this machine; zig links against an old one.
-        musl = any("musl" in argument for argument in arguments)
-        arguments = (
-            "--zig",
-            "--compatibility",
-            "musllinux_1_2" if musl else "manylinux2014",
-            *arguments,
-        )
-    for python in FAMILIES:
-        # One run for each: a single run for all silently loses the stable ABI.
-        session.run(
-            *("maturin", "build", "--release", "--out", str(DIST)),
-            *("--interpreter", f"python{python}", *arguments),
-        )
-    wheels = sorted(DIST.glob("*.whl"))
-    tags = sorted("-".join(wheel.stem.split("-")[2:4]) for wheel in wheels)
-    if tags != sorted(FAMILIES.values()):
-        session.error(
-            f"wheels for {sorted(FAMILIES.values())} were to be built, but dist/ has {tags}"
-        )
-    return wheels
+    build(session, DIST, *of_a_release(*session.posargs))
 
 
 @nox.session(python=HERE)
 def release(session: nox.Session) -> None:
-    """Build all of a release into dist/, check it, and test the wheel in an environment of its own."""
+    """Rehearse a release up to tested installs from an index on loopback: `-- [--tag TAG]`."""
     install_groups(session, "wheel", "release")
-    wheels = build_release_wheels(session)
-    session.run("maturin", "sdist", "--out", str(DIST))
-    session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
-    session.run("check-wheel-contents", *map(str, wheels))
-    (stable,) = (wheel for wheel in wheels if FAMILIES[LOWEST] in wheel.name)
-    session.run("abi3audit", "--strict", str(stable))  # it cannot read abi3t yet
-    if sys.platform == "linux":
-        for wheel in wheels:
-            # It reports and never fails: what it found must be what the name claims.
-            report = str(session.run("auditwheel", "show", str(wheel), silent=True))
-            if not any(f'"{tag}"' in report for tag in wheel.stem.split("-")[-1].split(".")):
-                session.error(report)
-    python = next(filter(None, (shutil.which(f"python{version}") for version in PYTHONS)), None)
-    if python is None:
-        session.error(
-            f"none of the supported Pythons is here to test the wheel: {', '.join(PYTHONS)}"
-        )
-    clean = Path(session.create_tmp(), "clean").resolve()
-    session.run(python, "-m", "venv", "--clear", str(clean), external=True)
-    clean_python = str(tool("python", clean))
-    session.run(clean_python, "-m", "pip", "install", "--quiet", "--upgrade", "pip", external=True)
-    session.run(
-        *(clean_python, "-m", "pip", "install", "--quiet", str(stable)),
-        *nox.project.dependency_groups(PROJECT, "test"),
-        external=True,
-    )
-    leave_the_tree(session)
-    session.run(clean_python, "-m", "pytest", str(ROOT / "tests"), external=True)
+    pythons = [f"--python={python}" for python in PYTHONS]
+    script = ("python", str(ROOT / "tools" / "rehearse.py"))
+    session.run(*script, *session.posargs, *pythons, "--", *of_a_release())
+
+
+@nox.session(python=HERE)
+def verify(session: nox.Session) -> None:
+    """Check a release that is published: `-- VERSION [--name NAME] [--index URL] [--source]`."""
+    install_groups(session, "build", "release")
+    pythons = [f"--python={python}" for python in PYTHONS]
+    session.run("python", str(ROOT / "tools" / "verify.py"), *pythons, *session.posargs)
+
+
+@nox.session(python=HERE)
+def bump(session: nox.Session) -> None:
+    """Raise the version, write the changelog, commit and tag: `-- major|minor|patch|VERSION`."""
+    install_groups(session, "bump")
+    session.run("python", str(ROOT / "tools" / "bump.py"), *session.posargs)
+
+
+@nox.session(python=HERE)
+def audit(session: nox.Session) -> None:
+    """Look for advisories, licences and sources that must not be among the dependencies."""
+    install_groups(session, "audit")
+    session.run("python", str(ROOT / "tools" / "audit.py"), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def notices(session: nox.Session) -> None:
+    """Write the licences of all crates that are linked; `-- --check` says whether they are."""
+    session.run(sys.executable, str(ROOT / "tools" / "notices.py"), *session.posargs)
 
 
 def tool(name: str, environment: Path = ROOT / ".venv") -> Path:
@@ -228,6 +220,8 @@ def setup(session: nox.Session) -> None:
         session.run("git", "init", "--quiet", "--initial-branch=main")
     own = not top or Path(top).resolve() == ROOT
     dev(session)
+    if not (ROOT / "LICENSE-THIRD-PARTY").exists():
+        notices(session)
     if own and not git(session, "rev-parse", "--verify", "HEAD"):
         session.run("git", "add", "--all")
         if git(session, "var", "GIT_COMMITTER_IDENT"):

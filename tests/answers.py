@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ def carried(folder: Path) -> dict[str, list[object]]:
     project, package = pyproject["project"], manifest.get("package") or manifest["workspace"]["package"]
     stored = yaml.safe_load((folder / ".copier-answers.yml").read_text("utf-8"))
     return {
-        **{key: [stored[key]] for key in questions()},
+        **{key: [stored[key]] for key in questions() if key in stored},
         "package": [stored["package"], pyproject["tool"]["maturin"]["module-name"].partition(".")[0]],
         "description": [stored["description"], project["description"], package["description"], lead(folder)],
         "author_name": [stored["author_name"], project["authors"][0]["name"], *holders(folder)],
@@ -30,6 +31,7 @@ def carried(folder: Path) -> dict[str, list[object]]:
         "repository": [stored["repository"], project["urls"]["Repository"], package["repository"]],
         "license": [stored["license"], project["license"], package["license"]],
         "python": [stored["python"], project["requires-python"].removeprefix(">=")],
+        **({"index": [stored["index"], *addresses(folder)]} if "index" in stored else {}),
     }
 
 
@@ -39,6 +41,18 @@ def lead(folder: Path) -> str:
     assert [token.type for token in tokens[2:6]] == ["heading_close", "paragraph_open", "inline", "paragraph_close"]
     assert not [child for child in tokens[4].children or [] if child.type == "html_inline"]
     return tokens[4].content
+
+
+def addresses(folder: Path) -> list[str]:
+    """Give the root of the private index, as uv and cargo are told it."""
+    private = folder / "channels" / "private"
+    index = tomllib.loads((private / "uv.toml").read_text("utf-8"))["index"][0]
+    registry = tomllib.loads((private / "cargo.toml").read_text("utf-8"))["registries"]["private"]["index"]
+    return [
+        index["url"].removesuffix("/simple/"),
+        index["publish-url"].removesuffix("/"),
+        registry.removeprefix("sparse+").removesuffix("/cargo/index/"),
+    ]
 
 
 def holders(folder: Path) -> list[str]:
@@ -73,7 +87,13 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "repository": st.from_regex(
         r"https://[a-z0-9]{1,9}(\.[a-z]{2,3})?(:[0-9]{2,4})?(/[a-zA-Z0-9_~-]{1,9}){1,3}", fullmatch=True
     ),
+    "index": st.from_regex(
+        r"https?://[a-z0-9]{1,9}(\.[a-z]{2,3})?(:[0-9]{2,4})?(/[A-Z0-9_~-]{1,9}){0,3}", fullmatch=True
+    ),
 }
+
+# What else has to be answered so that a question is asked.
+ASKED_WITH: dict[str, dict[str, object]] = {"index": {"channels": ["private"]}}
 
 
 def answer(question: str) -> st.SearchStrategy[object]:
@@ -90,4 +110,13 @@ def answer(question: str) -> st.SearchStrategy[object]:
 
 def answer_sets() -> st.SearchStrategy[dict[str, object]]:
     """Make a legal answer to every question."""
-    return st.fixed_dictionaries({question: answer(question) for question in questions()})
+    return st.fixed_dictionaries({question: answer(question) for question in questions()}).map(consistent)
+
+
+def consistent(answers: dict[str, Any]) -> dict[str, object]:
+    """Take out what the other answers rule out."""
+    if answers["layout"] != "workspace" or answers["version"] == "git":
+        answers["channels"] = [channel for channel in answers["channels"] if channel != "crates"]
+    if "private" not in answers["channels"]:
+        del answers["index"]
+    return answers

@@ -23,7 +23,7 @@ from template import in_ci, run
 
 Table = dict[str, Any]  # what TOML, YAML and JSON are read into
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-PLAIN = ("", ".txt", ".typed")  # suffixes of files without a syntax: LICENSE, .gitignore, py.typed
+PLAIN = ("", ".dockerignore", ".txt", ".typed")  # suffixes of files without a syntax: LICENSE, .gitignore, py.typed
 WINDOWS_REFUSES = re.compile(
     r"""[<>:"|?*\\\x00-\x1f]|[. ](/|$)|(^|/)(con|prn|aux|nul|com\d|lpt\d)([./]|$)""", re.IGNORECASE
 )

@@ -68,7 +68,12 @@ def test_extras_are_those_that_are_offered() -> None:
 @pytest.mark.parametrize("table", ["tools", "crates"])
 def test_every_fact_is_used_and_none_is_missing(table: str) -> None:
     used = re.findall(rf"facts\.{table}(?:\.(\w+)|\['([\w-]+)'\]|\[\"([\w-]+)\"\])", template_text())
-    assert {"".join(name) for name in used} == facts()[table].keys()
+    for_channels = {tool for tools in facts()["channels"].values() for tool in tools if table == "tools"}
+    assert {"".join(name) for name in used} | for_channels == facts()[table].keys()
+
+
+def test_channels_are_those_that_are_offered() -> None:
+    assert facts()["channels"].keys() == set(questions()["channels"]["choices"].values())
 
 
 def test_nox_is_at_least_what_its_file_needs(variant: Project) -> None:

@@ -190,6 +190,34 @@ def test_a_system_library_is_bundled(project: Project, tmp_path: Path) -> None:
 
 
 @slow
+def test_a_tag_is_what_the_library_needs_and_an_index_takes(project: Project) -> None:
+    project.run(*DEV)
+    tags = built(project).stem.rpartition("-")[2].split(".")
+    report = project.run("auditwheel", "show", built(project)).stdout
+    assert all(tag.startswith("manylinux_2_") for tag in tags)
+    assert any(f'"{tag}"' in report for tag in tags)
+    project.run(*DEV, "--compatibility", "pypi")
+    assert built(project).stem.rpartition("-")[2].split(".") == tags
+    refused = project.run(*DEV, "--compatibility", "pypi", "linux", check=False)
+    assert refused.returncode
+    assert "Platform tag 'linux_x86_64' in wheel" in refused.stdout
+    assert "is not allowed by PyPI" in refused.stdout
+
+
+@slow
+@pytest.mark.parametrize(("method", "installs"), [("stored", True), ("deflated", True), ("zstd", False)])
+def test_a_compression_that_older_pythons_do_not_know_is_not_installed(
+    method: str, installs: bool, project: Project, tmp_path: Path
+) -> None:
+    project.run(*DEV, "--compression-method", method)
+    run(sys.executable, "-m", "venv", tmp_path / "environment", cwd=tmp_path)
+    pip = (tmp_path / "environment" / "bin" / "python", "-m", "pip", "install", "--no-index")
+    done = run(*pip, built(project), cwd=tmp_path, check=False)
+    assert (done.returncode == 0) == (installs or sys.version_info >= (3, 14))
+    assert installs or "compression method is not supported" in done.stdout
+
+
+@slow
 def test_clean_removes_what_was_built_and_leaves_the_environment_whole(source: Path, tmp_path: Path) -> None:
     project = Project(render(source, tmp_path / "quickstats"), {})
     made = [project.folder / name for name in ("target", "dist", ".pytest_cache")]

@@ -30,7 +30,7 @@ def test_setup_makes_repository_environment_build_locks_and_hooks(ready: Project
     assert ready.run("git", "log", "--format=%s").stdout == "Begin\n"
     assert ready.run("git", "status", "--porcelain").stdout == ""
     tracked = ready.run("git", "ls-files").stdout.split()
-    assert {"Cargo.lock", "uv.lock"} <= set(tracked)
+    assert {"Cargo.lock", "LICENSE-THIRD-PARTY", "uv.lock"} <= set(tracked)
     assert (ready.folder / ".git" / "hooks" / "pre-commit").exists()
     ready.run(ready.folder / ".venv" / "bin" / "python", "-c", "import quickstats")
 

@@ -331,3 +331,28 @@ def test_an_upper_bound_sends_pip_to_an_older_release_and_is_unheard_by_uv(
     options = ("--quiet", "--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "out"))
     run(*installer, "install", *options, "capped", cwd=tmp_path, UV_PYTHON=sys.executable)
     assert [path.name for path in (tmp_path / "out").glob("*.dist-info")] == [f"capped-{taken}.dist-info"]
+
+
+# ---- Uploads.
+
+
+def test_maturin_says_that_its_uploads_will_go(tmp_path: Path) -> None:
+    wheel = tmp_path / "sample-1.0-py3-none-any.whl"
+    wheel.touch()
+    done = run(
+        *("maturin", "upload", "--non-interactive", "--repository-url", "http://127.0.0.1:9/", wheel),
+        cwd=tmp_path,
+        check=False,
+        MATURIN_PYPI_TOKEN="none",
+    )
+    assert done.returncode
+    assert "deprecated" in done.stdout and "will be removed" in done.stdout
+
+
+def test_pip_passes_over_a_wheel_for_a_newer_glibc_without_naming_it(tmp_path: Path) -> None:
+    (tmp_path / "sample-1.0-cp310-abi3-manylinux_2_99_x86_64.whl").touch()
+    pip = (sys.executable, "-m", "pip", "install", "--no-index", "--find-links", tmp_path, "--only-binary", ":all:")
+    done = run(*pip, "--target", tmp_path / "target", "sample", cwd=tmp_path, check=False)
+    assert done.returncode
+    assert "No matching distribution found for sample" in done.stdout
+    assert "GLIBC" not in done.stdout.upper()

@@ -75,9 +75,14 @@ def test_no_rule_is_broken(variant: Project) -> None:
         ("runs_do_not_pile_up", "wheels", "group: wheels-", "group: ${{ github.workflow }}-"),
         ("runners_are_current", "ci", "runs-on: ubuntu-24.04", "runs-on: ubuntu-20.04"),
         ("runners_are_current", "wheels", "macos-15", "macos-13"),
-        ("no_secret_is_needed", "release", "environment: pypi", "env: { A: '${{ secrets.PYPI }}' }"),
+        (
+            "no_secret_is_needed",
+            "release",
+            "environment: ${{ inputs.index || 'pypi' }}",
+            "env: { A: '${{ secrets.PYPI }}' }",
+        ),
         ("the_identity_is_for_publishing", "wheels", "contents: read", "id-token: write"),
-        ("the_identity_is_for_publishing", "release", "    environment: pypi\n", ""),
+        ("the_identity_is_for_publishing", "release", "    environment: ${{ inputs.index || 'pypi' }}\n", ""),
         ("the_identity_is_for_publishing", "release", "    needs: wheels\n", ""),
         ("the_identity_is_for_publishing", "release", "    steps:\n", "    steps:\n      - run: make\n"),
         ("check_waits_for_all", "ci", "needs: [sessions, lint, test]", "needs: [sessions, lint]"),
@@ -102,8 +107,33 @@ def test_a_branch_can_be_protected_by_one_job(variant: Project) -> None:
 @having("github")
 def test_a_release_is_made_from_a_tag_and_by_hand_for_a_trial(variant: Project) -> None:
     release = workflows(variant.folder)["release"]
-    assert release.tree["on"] == {"push": {"tags": ["v*"]}, "workflow_dispatch": ""}
+    assert release.tree["on"].keys() == {"push", "workflow_dispatch"}
+    assert release.tree["on"]["push"] == {"tags": ["v*"]}
     assert release.jobs["publish"]["if"] == "github.ref_type == 'tag'"
+
+
+@having("github")
+def test_one_setting_chooses_between_pypi_and_testpypi(variant: Project) -> None:
+    release = workflows(variant.folder)["release"]
+    assert release.tree["on"]["workflow_dispatch"]["inputs"]["index"]["options"] == ["pypi", "testpypi"]
+    publish = release.jobs["publish"]
+    (step,) = (step for step in publish["steps"] if "pypi-publish" in step["uses"])
+    assert publish["environment"] == "${{ inputs.index || 'pypi' }}"
+    assert step["with"] == {
+        "repository-url": "https://${{ inputs.index == 'testpypi' && 'test' || 'upload' }}.pypi.org/legacy/",
+        "skip-existing": "true",
+    }
+
+
+@having("github")
+def test_a_release_is_rehearsed_with_its_tag_from_the_whole_history(variant: Project) -> None:
+    wheels = workflows(variant.folder)["wheels"]
+    steps = [step for job in wheels.jobs.values() for step in job["steps"]]
+    (rehearsal,) = (step for step in steps if "--session release" in step.get("run", ""))
+    assert rehearsal["run"].endswith('-- ${TAG:+"--tag=$TAG"}')
+    assert rehearsal["env"] == {"TAG": "${{ github.ref_type == 'tag' && github.ref_name || '' }}"}
+    checkouts = [step["with"] for step in steps if "checkout@" in step.get("uses", "")]
+    assert [checkout["fetch-depth"] for checkout in checkouts] == ["0"] * len(wheels.jobs)
 
 
 @having("github")
@@ -111,7 +141,6 @@ def test_only_publishing_proves_who_it_is_and_it_waits_for_all_that_builds(varia
     release = workflows(variant.folder)["release"]
     publish = release.jobs["publish"]
     assert publish["permissions"] == {"id-token": "write"}
-    assert publish["environment"] == "pypi"
     assert needs(publish) == release.jobs.keys() - {"publish"}
     assert "./.github/workflows/wheels.yml" in [job.get("uses") for job in release.jobs.values()]
 
@@ -133,7 +162,10 @@ def test_what_is_published_is_all_that_was_built_and_nothing_is_cached(variant: 
         (test_a_branch_can_be_protected_by_one_job, "ci", "    needs: [sessions, lint, test]\n", ""),
         (test_a_release_is_made_from_a_tag_and_by_hand_for_a_trial, "release", '["v*"]', '["*"]'),
         (test_a_release_is_made_from_a_tag_and_by_hand_for_a_trial, "release", "  workflow_dispatch:\n", ""),
-        (test_only_publishing_proves_who_it_is_and_it_waits_for_all_that_builds, "release", "pypi\n", "test\n"),
+        (test_one_setting_chooses_between_pypi_and_testpypi, "release", "'upload'", "'test'"),
+        (test_one_setting_chooses_between_pypi_and_testpypi, "release", "inputs.index || 'pypi'", "'pypi'"),
+        (test_a_release_is_rehearsed_with_its_tag_from_the_whole_history, "wheels", ' -- ${TAG:+"--tag=$TAG"}', ""),
+        (test_a_release_is_rehearsed_with_its_tag_from_the_whole_history, "wheels", "fetch-depth: 0", "fetch-depth: 1"),
         (
             test_only_publishing_proves_who_it_is_and_it_waits_for_all_that_builds,
             "release",

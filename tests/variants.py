@@ -9,6 +9,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "layout": "pure",
         "python": "3.10",
         "license": "BSD-3-Clause",
+        "version": "git",
+        "channels": ["conda", "container"],
         "ci": "none",
     },
     "workspace": {
@@ -20,9 +22,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "author_name": "Zoë O'Neill",
         "author_email": "zoe.o-neill@river.example",
         "repository": "https://git.example.org/water/river-gauge",
+        "channels": ["crates", "conda", "container", "private"],
+        "index": "https://packages.river.example:8443/pypi/water",
     },
     "numpy": {"extras": ["numpy"], "python": "3.13", "license": "MIT"},
     "rayon": {"extras": ["rayon"], "python": "3.14"},
     "pure-numpy-rayon": {"layout": "pure", "extras": ["numpy", "rayon"]},
-    "workspace-numpy-rayon": {"layout": "workspace", "extras": ["numpy", "rayon"], "python": "3.10"},
+    "workspace-numpy-rayon": {"layout": "workspace", "extras": ["numpy", "rayon"], "python": "3.10", "version": "git"},
 }

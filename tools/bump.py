@@ -28,10 +28,11 @@ def newest_crate(name: str) -> str:
     return found[2] or found[1]
 
 
-def newest_tools(names: list[str]) -> dict[str, str]:
-    """Ask uv for the newest release of each; none is held back by another."""
+def newest_tools(names: list[str], python: str) -> dict[str, str]:
+    """Ask uv for the newest release of each that runs on a Python; none is held back by another."""
+    compile = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--upgrade"]
     done = subprocess.run(
-        ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--upgrade", "-"],
+        [*compile, "--python-version", python, "-"],
         input="\n".join(names),
         capture_output=True,
         text=True,
@@ -70,7 +71,7 @@ def main() -> None:
     if minor(newest["pyo3"]) != minor(newest["numpy"]):
         print(f"pyo3 {newest['pyo3']} and numpy {newest['numpy']} do not fit: both stay", file=sys.stderr)
         del newest["pyo3"], newest["numpy"]
-    newest |= newest_tools(list(facts["tools"]))
+    newest |= newest_tools(list(facts["tools"]), facts["pythons"][0])
     raised, changes = raise_versions(text, newest)
     COPIER.write_text(raised, "utf-8")
     print("\n".join(changes) or "Every version is the newest.")

@@ -13,7 +13,10 @@ mod {{ module }} {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let name = "{{ package }}";
+        let version = py.import("importlib.metadata")?.getattr("version")?;
+        module.add("__version__", version.call1((name,))?)?;
+        module.setattr("__crate_version__", crate::VERSION)?;
         module.add("Error", errors::error(py)?)?;
         module.add("EmptyError", errors::empty_error(py)?)?; // example
         module.index()?.sort() // `__all__`, to which each `add` has added a name
