@@ -25,7 +25,7 @@ from validate_pyproject.errors import ValidationError
 
 from answers import ASKED_WITH, TEXTS, answer_sets, carried
 from checks import WINDOWS_REFUSES, Table, broken_links, find_tool, litter, parse, plant, tracked
-from template import Project, questions, render, run
+from template import Project, in_ci, questions, render, run
 
 VALIDATE = Validator()  # takes a while to make
 
@@ -341,7 +341,11 @@ def test_the_answers_file_holds_what_was_asked_and_nothing_else(variant: Project
 
 # Without shrinking, which would render for minutes: an answer set that fails is easily read as it is.
 MANY = settings(
-    max_examples=200, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=200 if in_ci() else 40,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 
 
@@ -369,7 +373,7 @@ def test_any_legal_answers_render_a_project_that_parses_and_carries_them(
 
 
 @pytest.mark.usefixtures("compiled_once")
-@settings(MANY, max_examples=100)
+@settings(MANY, max_examples=100 if in_ci() else 40)
 @given(data=st.data())
 def test_any_text_is_refused_or_carried(source: Path, data: st.DataObject) -> None:
     question = data.draw(st.sampled_from(sorted(TEXTS)))
