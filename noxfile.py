@@ -35,7 +35,9 @@ def test(session: nox.Session) -> None:
     arguments = [argument for argument in session.posargs if argument != "--slow"]
     everything = "CI" in os.environ or arguments != session.posargs
     marked = () if everything else ("-m", "not slow")
-    session.run("pytest", *marked, *arguments)
+    # Two at a time, file by file; not more, since each builds pyo3 for itself. What is asked for by name runs alone.
+    side_by_side = () if arguments else ("--numprocesses=2", "--dist=loadfile")
+    session.run("pytest", *marked, *side_by_side, *arguments)
 
 
 @nox.session

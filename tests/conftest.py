@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ IDENTITY = {
 
 
 def pytest_configure() -> None:
-    """Commit under a name of the tests' own: a machine's git need not have one."""
+    """Commit under a name of the tests' own, as a machine's git need not have one, and let Ctrl-C reach what is run.
+
+    What a shell has started in the background ignores Ctrl-C, and hands that on to all that it starts.
+    """
     os.environ.update(IDENTITY)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -149,6 +149,17 @@ def test_a_password_lands_in_no_output_and_no_file(
     assert holders == []
 
 
+def test_twine_reads_a_password_file_that_is_there(tool: ModuleType, wheels: list[Path], tmp_path: Path) -> None:
+    """What docs/how-to/publish-a-release.md advises against works; nothing in a project writes such a file."""
+    with tool.serve() as index:
+        file = tmp_path / "pypirc"
+        lines = ["[distutils]", "index-servers = ours", "[ours]", f"repository = {index.url}"]
+        file.write_text("\n".join([*lines, f"username = {index.user}", f"password = {index.password}", ""]))
+        file.chmod(0o600)
+        run("twine", "upload", "--config-file", file, "--repository", "ours", *wheels, cwd=tmp_path)
+        assert index.files().keys() == names(wheels)
+
+
 def test_a_server_that_does_not_start_is_named(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     start = subprocess.Popen
     monkeypatch.setattr(tool.subprocess, "Popen", lambda *_, **__: start(["false"]))

@@ -302,6 +302,18 @@ def test_two_builds_at_once_wait_for_each_other(built: Project, tmp_path: Path) 
     assert one[0].read_bytes() == two[0].read_bytes()
 
 
+def test_a_folder_of_somebody_else_is_not_built_in(source: Path, target: Path, tmp_path: Path) -> None:
+    project = begin(source, tmp_path / "project", {"package": "taken_place"}, target)
+    place = Path("/tmp/taken_place-wheels")
+    try:
+        place.symlink_to(tmp_path, target_is_directory=True)
+        done = project.run(sys.executable, "tools/wheels.py", "dist", "--profile", "dev", check=False)
+    finally:
+        place.unlink()
+    assert done.returncode
+    assert f"Wheels are built in {place}, which is in the way; remove it." in done.stdout
+
+
 # ---- Accidents in what was built.
 
 ASK = "import sys; sys.path.insert(0, 'tools'); import pathlib, artifacts; print(artifacts.check(pathlib.Path(sys.argv[1]), sys.argv[2]))"
@@ -432,6 +444,8 @@ def test_an_sdist_of_another_release_or_without_its_lock_is_judged(built: Projec
 
 # ---- What is published already.
 
+SIZE = "import sys; sys.path.insert(0, 'tools'); import pathlib, rehearse; print(rehearse.published_size('quickstats', pathlib.Path(sys.argv[1])))"
+
 
 @pytest.fixture
 def published(built: Project, tmp_path: Path) -> Iterator[tuple[Path, str]]:
@@ -457,6 +471,22 @@ def test_a_published_release_is_verified(built: Project, published: tuple[Path, 
         done = verify(built, url, "0.1.0", *source)
         assert done.returncode == 0, done.stdout
         assert re.search(r"quickstats 0\.1\.0 on Python 3\.11: \d+ passed", done.stdout)
+
+
+def test_size_is_compared_with_the_same_wheel_of_the_last_release(
+    built: Project, published: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, url = published
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def size(wheel: Path, index: str) -> str:
+        variables = {"PIP_INDEX_URL": index, "PIP_FIND_LINKS": str(empty)}
+        return built.run(sys.executable, "-c", SIZE, wheel, check=True, **variables).stdout.strip()
+
+    for wheel in folder.glob("*.whl"):
+        assert size(wheel, url) == f"{wheel.stat().st_size:,}"
+        assert size(wheel, f"{url}nothing/") == "none"
 
 
 def test_a_published_release_that_does_not_work_is_found(built: Project, published: tuple[Path, str]) -> None:

@@ -235,6 +235,34 @@ def summaries(folder: Path) -> list[Result]:
     ]
 
 
+def rehearsal(folder: Path) -> list[Result]:
+    """Build one release wheel from nothing, then rehearse a whole release from nothing."""
+    project = folder / "rehearsal" / "quickstats"
+    copier_copy(project)
+    run("git", "init", "--quiet", cwd=project)
+    run(sys.executable, "tools/notices.py", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    identity = ("-c", "user.name=Bench", "-c", "user.email=bench@example.org")
+    run("git", *identity, "commit", "--quiet", "--message", "Begin", cwd=project)
+    times = best(
+        {
+            "wheel": lambda _: run("maturin", "build", "--release", "--target-dir", folder / "cold", cwd=project),
+            "rehearsal": lambda _: run("uvx", "nox", "--session", "release", cwd=project),
+        },
+        rounds=1,
+    )
+    return [
+        Result(
+            "`just release`: a whole rehearsal",
+            "one release wheel, from nothing too",
+            f"{times['rehearsal']:.0f} s",
+            f"{times['wheel']:.1f} s",
+            times["rehearsal"] / times["wheel"],
+            10,
+        )
+    ]
+
+
 def render_seconds(folder: Path) -> float:
     """Render one answer set in this process."""
     source = snapshot(folder / "source")
@@ -274,7 +302,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         results: list[Result] = []
-        contests = (copy_to_import, edit_to_import, wheel_bytes, summaries)
+        contests = (copy_to_import, edit_to_import, wheel_bytes, summaries, rehearsal)
         for number, contest in enumerate(contests, 1):
             print(f"[{number}/{len(contests)}] {contest.__doc__}", flush=True)
             results += contest(folder)

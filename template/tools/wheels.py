@@ -50,15 +50,21 @@ def build_sdist(out: Path) -> Path:
 @contextmanager
 def unpacked(sdist: Path) -> Iterator[Path]:
     """Unpack an sdist where every machine has the same path, and hold others off meanwhile."""
-    name = sdist.name.rpartition("-")[0]
-    place = Path(os.path.abspath("/tmp"), f"{name}-wheels")
+    place = Path(os.path.abspath("/tmp"), f"{sdist.name.rpartition('-')[0]}-wheels")
+    place.parent.mkdir(exist_ok=True)
     try:
-        place.parent.mkdir(exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            unpack(sdist, place)
-            yield place
-    except PermissionError as error:
-        sys.exit(f"{error}: wheels are built in {place}, which is another user's. Remove it.")
+        place.mkdir(mode=0o700, exist_ok=True)
+        if place.is_symlink() or place.stat().st_uid != getattr(os, "getuid", int)():
+            raise PermissionError(f"{place} is not a folder of this user")
+        lock = FileLock(place.with_suffix(".lock"))
+        lock.acquire()
+    except (FileExistsError, PermissionError) as error:
+        sys.exit(f"Wheels are built in {place}, which is in the way; remove it. {error}")
+    try:
+        unpack(sdist, place)
+        yield place
+    finally:
+        lock.release()
 
 
 def unpack(sdist: Path, place: Path) -> None:
@@ -98,7 +104,7 @@ def host() -> str:
 
 def build_wheel(source: Path, out: Path, *options: str, target_dir: Path = TARGET) -> Path:
     """Build one wheel from an unpacked sdist into an empty folder of its own, and move it out."""
-    if not any(option.startswith("--target") for option in options):
+    if not any(option.partition("=")[0] == "--target" for option in options):
         options = ("--target", host(), *options)  # else the SBOM lists what other targets need
     with tempfile.TemporaryDirectory(dir=out) as folder:
         epoch = os.environ.get("SOURCE_DATE_EPOCH", EPOCH)
@@ -112,13 +118,12 @@ def build_again(source: Path, wheel: Path, *options: str) -> None:
     """Build a wheel once more, offline, with vendored crates and an empty cargo home; compare."""
     with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
         home, crates, out = (Path(folder) / name for name in ("home", "crates", "out"))
-        run("cargo", "vendor", "--quiet", "--locked", "--versioned-dirs", crates, cwd=source)
+        vendor = ["cargo", "vendor", "--locked", "--versioned-dirs", str(crates)]
+        done = subprocess.run(vendor, cwd=source, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr)
         home.mkdir()
-        home.joinpath("config.toml").write_text(
-            "[source.crates-io]\nreplace-with = 'vendored'\n"
-            f"[source.vendored]\ndirectory = '{crates}'\n",
-            encoding="utf-8",
-        )
+        (home / "config.toml").write_text(done.stdout, encoding="utf-8")  # what to use in place
         out.mkdir()
         options = ("--offline", "--config", neutral_paths([crates]), *options)
         os.environ["CARGO_HOME"] = str(home)
