@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,24 @@ def variant(
 def default(source: Path, target: Path, tmp_path: Path) -> Project:
     """Give a default project that a test may change."""
     return new_project(source, tmp_path / "quickstats", {}, target)
+
+
+@pytest.fixture(scope="module")
+def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give one default project for a file of tests, so that each environment is made once."""
+    project = new_project(source, tmp_path_factory.mktemp("shared") / "quickstats", {}, target)
+    project.run("cargo", "generate-lockfile")
+    project.commit("Lock")
+    return project
+
+
+@pytest.fixture
+def project(shared: Project) -> Iterator[Project]:
+    """Give the project of the file, and undo what a test plants in it."""
+    yield shared
+    shared.run("git", "reset", "--quiet", "--hard")
+    shared.run("git", "clean", "--quiet", "--force", "-d")
+    shared.run("rm", "-rf", "dist")
 
 
 @pytest.fixture(scope="session")

@@ -110,14 +110,6 @@ def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory)
     return project
 
 
-@pytest.fixture
-def project(shared: Project) -> Iterator[Project]:
-    """Give the project, and undo what a test changes."""
-    yield shared
-    shared.run("git", "reset", "--quiet", "--hard")
-    shared.run("git", "clean", "--quiet", "--force", "-d")
-
-
 def merge(project: Project, path: str, key: str, value: Any) -> None:
     """Change a key of a TOML file."""
     document: Any = tomlkit.parse(project.read(path))

@@ -103,6 +103,11 @@ def wheel(tested: Project) -> Wheel:
     return Wheel(path)
 
 
+def test_every_tool_is_to_be_had_for_every_python_of_the_variant(variant: Project, tmp_path: Path) -> None:
+    folder = shutil.copytree(variant.folder, tmp_path / "project", ignore=shutil.ignore_patterns("target", ".nox"))
+    run("uv", "lock", cwd=folder)
+
+
 def test_variant_is_clean_under_its_own_lints(variant: Project) -> None:
     nox(variant, "notices", "lint")
 

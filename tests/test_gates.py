@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import new_project
 
+from planting import append, replace
 from template import Project
 
 pytestmark = pytest.mark.slow
@@ -25,26 +26,6 @@ def mended(project: Project) -> Iterator[None]:
     yield
     project.run("git", "checkout", "--quiet", ".")
     project.run("git", "clean", "--quiet", "--force", "-d")
-
-
-def append(path: str, text: str) -> Callable[[Project], None]:
-    """Plant a fault at the end of a file."""
-
-    def plant(project: Project) -> None:
-        (project.folder / path).write_text(project.read(path) + text, "utf-8")
-
-    return plant
-
-
-def replace(path: str, old: str, new: str) -> Callable[[Project], None]:
-    """Plant a fault inside a file, which must have the place."""
-
-    def plant(project: Project) -> None:
-        text = project.read(path)
-        assert old in text, f"{path} has no {old!r}"
-        (project.folder / path).write_text(text.replace(old, new, 1), "utf-8")
-
-    return plant
 
 
 FAULTS = {

@@ -9,36 +9,19 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import new_project
-from test_refused import DEV, Plant, append, install, maturin_key, replace, sections
+from test_refused import DEV, install, sections
 
+from planting import Plant, append, maturin_key, replace
 from template import ROOT, Project, missing_tool, render, run
 from variants import VARIANTS
 
 HOW_TO = ROOT / "docs" / "how-to"
 slow = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Give one project for all, so that pyo3 is built once."""
-    project = new_project(source, tmp_path_factory.mktemp("how-to") / "quickstats", {}, target)
-    project.run("cargo", "generate-lockfile")
-    project.commit("Lock")
-    return project
-
-
-@pytest.fixture
-def project(shared: Project) -> Iterator[Project]:
-    """Give the project, and undo what a test changes."""
-    yield shared
-    shared.run("git", "reset", "--quiet", "--hard")
-    shared.run("git", "clean", "--quiet", "--force", "-d")
-    shared.run("rm", "-rf", "dist")
 
 
 def built(project: Project, pattern: str = "*.whl") -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import lzma
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -120,14 +119,6 @@ def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory)
     project.run("nox", "--session", "notices")
     project.commit("Lock")
     return project
-
-
-@pytest.fixture
-def project(shared: Project) -> Iterator[Project]:
-    """Give the project, and undo what a test changes."""
-    yield shared
-    shared.run("git", "reset", "--quiet", "--hard")
-    shared.run("git", "clean", "--quiet", "--force", "-d")
 
 
 def linked(project: Project) -> set[str]:

@@ -5,63 +5,14 @@ from __future__ import annotations
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import new_project
 
+from planting import Plant, append, maturin_key, replace
 from template import Project, run
 
 DEV = ("maturin", "build", "--profile", "dev", "--out", "dist")
-
-
-@pytest.fixture(scope="module")
-def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Give one project for all, so that pyo3 is built once."""
-    project = new_project(source, tmp_path_factory.mktemp("refused") / "quickstats", {}, target)
-    project.run("cargo", "generate-lockfile")
-    project.commit("Lock")
-    return project
-
-
-@pytest.fixture
-def project(shared: Project) -> Iterator[Project]:
-    """Give the project, and undo what was planted."""
-    yield shared
-    shared.run("git", "reset", "--quiet", "--hard")
-    shared.run("git", "clean", "--quiet", "--force", "-d")
-    shared.run("rm", "-rf", "dist")
-
-
-Plant = Callable[[Project], None]
-
-
-def append(path: str, text: str) -> Plant:
-    """Put a text at the end of a file, or into a new one."""
-
-    def plant(project: Project) -> None:
-        (project.folder / path).parent.mkdir(exist_ok=True)
-        with (project.folder / path).open("a", encoding="utf-8") as file:
-            file.write(text)
-
-    return plant
-
-
-def replace(path: str, old: str, new: str) -> Plant:
-    """Put a text in the place of another, which must be there."""
-
-    def plant(project: Project) -> None:
-        text = project.read(path)
-        assert old in text, f"{path} has no {old!r}"
-        (project.folder / path).write_text(text.replace(old, new, 1), "utf-8")
-
-    return plant
-
-
-def maturin_key(text: str) -> Plant:
-    """Add a line to `[tool.maturin]`."""
-    return replace("pyproject.toml", "[tool.maturin]\n", f"[tool.maturin]\n{text}\n")
 
 
 OLD_MODULE = (

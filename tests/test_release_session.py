@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import new_project
 
+from planting import replace
 from servers import folder_server
 from template import Project, clean_environment, run
 from variants import VARIANTS
@@ -154,17 +155,6 @@ def test_sdist_builds_with_its_own_lock_by_maturin_alone(rehearsed: tuple[Projec
 # ---- Accidents that the gate stops before anything is built.
 
 
-def edit(path: str, old: str, new: str) -> Callable[[Project], None]:
-    """Change a file of a project; the old text must be there."""
-
-    def change(project: Project) -> None:
-        text = project.read(path)
-        assert old in text
-        (project.folder / path).write_text(text.replace(old, new, 1), "utf-8")
-
-    return change
-
-
 def tag_and_go_on(project: Project) -> None:
     """Tag a release, and commit something after it."""
     project.run("git", "tag", "v0.1.0")
@@ -173,7 +163,7 @@ def tag_and_go_on(project: Project) -> None:
 
 def spell_ambiguously(project: Project) -> None:
     """Take a version that is a pre-release to Cargo and a post-release to Python."""
-    edit("Cargo.toml", 'version = "0.1.0"', 'version = "0.1.0-0"')(project)
+    replace("Cargo.toml", 'version = "0.1.0"', 'version = "0.1.0-0"')(project)
     project.run("cargo", "update", "--workspace")
 
 
@@ -188,7 +178,7 @@ GATE: dict[str, tuple[dict[str, Any], Callable[[Project], None], tuple[str, ...]
     ),
     "a tag that only looks like the version": (*({}, leave, ("--tag", "v0.1")), "the tag is v0.1, but the sources"),
     "a version in a second place": (
-        *({}, edit("pyproject.toml", 'dynamic = ["version"]', 'version = "0.3.0"'), ()),
+        *({}, replace("pyproject.toml", 'dynamic = ["version"]', 'version = "0.3.0"'), ()),
         "Cargo.toml says 0.1.0, but the metadata 0.3.0",
     ),
     "a version that means another to Python": (
@@ -196,7 +186,7 @@ GATE: dict[str, tuple[dict[str, Any], Callable[[Project], None], tuple[str, ...]
         "'0.1.0-0' is ambiguous: for Python's 0.1.0.post0 Cargo has 0.1.0-post.0",
     ),
     "a lock that was not renewed": (
-        *({}, edit("Cargo.toml", 'version = "0.1.0"', 'version = "0.1.1"'), ()),
+        *({}, replace("Cargo.toml", 'version = "0.1.0"', 'version = "0.1.1"'), ()),
         "run `just lock`, and commit Cargo.lock",
     ),
     "a changelog without the release": (
@@ -232,23 +222,23 @@ def test_gate_stops_before_anything_is_built(source: Path, target: Path, tmp_pat
 IN_THE_MODULE = "    // What Python can import: one `use` each, below a `#[pymodule_export]`.\n"
 BUILD: dict[str, tuple[Callable[[Project], None], str]] = {
     "a wheel of another family": (
-        edit("Cargo.toml", 'features = ["abi3-py311", "abi3t-py315"]', "features = []"),
+        replace("Cargo.toml", 'features = ["abi3-py311", "abi3t-py315"]', "features = []"),
         "the wheel for Python 3.11 should have the tag cp311-abi3",
     ),
     "an sdist that does not build": (
-        edit("pyproject.toml", "exclude = [", 'exclude = [{ path = "src/errors.rs", format = "sdist" }, '),
+        replace("pyproject.toml", "exclude = [", 'exclude = [{ path = "src/errors.rs", format = "sdist" }, '),
         "src/errors.rs",
     ),
     "a build that takes the time in": (
         lambda project: (
-            edit(
+            replace(
                 "build.rs",
                 "fn main() {\n",
                 "fn main() {\n"
                 '    println!("cargo:rustc-env=BUILT={:?}", std::time::SystemTime::now());\n'
                 '    println!("cargo:rerun-if-changed=no-such-file");\n',
             )(project),
-            edit(
+            replace(
                 "src/lib.rs",
                 IN_THE_MODULE,
                 f'{IN_THE_MODULE}    #[pymodule_export]\n    const BUILT: &str = env!("BUILT");\n',

@@ -72,9 +72,10 @@ def feature_options() -> list[str]:
 
 def demand_no_path_of_the_builder(wheel: Wheel) -> None:
     """Look for the builder's folders in everything that a wheel holds."""
-    folders = {str(folder).encode() for folder in (Path.home(), ROOT, cargo_home())}
+    folders = (Path.home(), ROOT, cargo_home())
+    names = {str(folder).encode() for folder in folders if folder != folder.parent}
     for name, content in wheel.files.items():
-        for folder in folders:
+        for folder in names:
             if folder in content:
                 raise FailedError(
                     f"{name} holds the path {folder.decode()}. Build with `just wheel`, "

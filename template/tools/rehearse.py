@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -140,7 +141,8 @@ def expect(
 def install(index: Index, name: str, version: str, pythons: list[str]) -> None:
     """Install wheel and sdist on every Python that is here, test them, and do without Rust."""
     module = settings()["tool"]["maturin"]["module-name"].partition(".")[0]
-    source = {"MATURIN_PEP517_ARGS": f"--target-dir {ROOT / 'target' / 'sdist'}"}
+    target = shlex.quote(str(ROOT / "target" / "sdist"))
+    source = {"MATURIN_PEP517_ARGS": f"--target-dir {target}"}
     for python, path in present(pythons).items():
         for kind, variables in (("--only-binary", {}), ("--no-binary", source)):
             options = ("--index", f"{index.url}/simple/", kind, name)
@@ -183,7 +185,10 @@ def main() -> None:
         command = [sys.executable, str(ROOT / "tools" / "wheels.py"), *options]
         if subprocess.run(command, check=False).returncode:
             raise FailedError("the build failed.")
-        found = {path: check(path, version) for path in sorted(DIST.iterdir())}
+        found = {}
+        for path in sorted(DIST.iterdir()):
+            found[path] = check(path, version)
+            print(f"checked {path.name}", flush=True)
         report(name, found)
         if any(found.values()):
             raise FailedError("\n\n".join(wrong for wrong in found.values() if wrong))
