@@ -72,7 +72,9 @@ def variant(
 ) -> Project:
     """Give each variant in turn; tests read it and build in it, and leave its tracked files as they are."""
     name = request.param
-    return new_project(source, tmp_path_factory.mktemp("variant") / name, VARIANTS[name], target)
+    project = new_project(source, tmp_path_factory.mktemp("variant") / name, VARIANTS[name], target)
+    project.run("git", "tag", "v0.1.0")  # where git's tags hold the version, that of the others
+    return project
 
 
 @pytest.fixture

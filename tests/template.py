@@ -74,8 +74,8 @@ def run(*command: str | Path, cwd: Path, check: bool = True, **variables: str) -
 
 def clean_environment() -> dict[str, str]:
     """Give the environment of a user's shell: the tests' own tools on the path, no active virtual environment."""
-    hidden = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYO3_PYTHON", "CARGO_TARGET_DIR", "CI")
-    prefixes = ("NOX_", "UV_PROJECT")  # nox tells uv of its own environment
+    hidden = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYO3_PYTHON", "CARGO_TARGET_DIR", "CI", "UV_PYTHON")
+    prefixes = ("NOX_", "UV_PROJECT", "PYTEST_")  # nox tells uv of its own environment, pytest its plugins of workers
     environment = {
         name: value for name, value in os.environ.items() if name not in hidden and not name.startswith(prefixes)
     }

@@ -42,9 +42,9 @@ def test_setup_twice_changes_nothing(ready: Project) -> None:
     assert ready.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_root_has_at_most_twenty_tracked_entries(ready: Project) -> None:
+def test_root_has_at_most_twenty_entries_beside_what_is_made(ready: Project) -> None:
     roots = {path.split("/")[0] for path in ready.run("git", "ls-files").stdout.split()}
-    assert len(roots) <= 20, sorted(roots)
+    assert len(roots - {"Cargo.lock", "LICENSE-THIRD-PARTY", "uv.lock"}) <= 20, sorted(roots)
 
 
 def test_recipes_work(ready: Project) -> None:

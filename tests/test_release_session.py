@@ -147,7 +147,8 @@ def test_sdist_builds_with_its_own_lock_by_maturin_alone(rehearsed: tuple[Projec
     (folder / "target").symlink_to(project.folder / "target", target_is_directory=True)
     for file in folder.rglob("*.rs"):
         file.touch()  # dated 2006 in the sdist: cargo would take another project's build for newer
-    run("maturin", "build", "--profile", "dev", "--locked", "--out", tmp_path / "out", cwd=folder)
+    python = ("--interpreter", f"python{project.answer('python')}")
+    run("maturin", "build", "--profile", "dev", "--locked", "--out", tmp_path / "out", *python, cwd=folder)
     (wheel,) = (tmp_path / "out").glob("*.whl")
     assert wheel.name.startswith(f"{project.answer('package')}-0.1.0-")
 

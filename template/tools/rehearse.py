@@ -7,6 +7,7 @@ into dist/, checked, uploaded to an index on loopback, installed from there and 
 from __future__ import annotations
 
 import argparse
+import email
 import os
 import re
 import shlex
@@ -15,9 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import build.util
+import build
 from artifacts import Wheel, binding, check
+from build.env import DefaultIsolatedEnv
 from index import Index, serve, sha256
+from pyproject_hooks import quiet_subprocess_runner
 from verify import FailedError, call, present, try_on
 from versions import to_cargo, to_python
 from wheels import ROOT, settings
@@ -31,10 +34,7 @@ NO_RUST = r"rustup\.rs|cargo in your PATH"  # what an sdist must say to those wh
 def gate(tag: str | None) -> str:
     """Compare all that names the version, and give it as Python spells it."""
     demand_that_the_lock_is_current()  # first: whatever asks cargo next may renew it
-    try:
-        version: str = build.util.project_wheel_metadata(ROOT)["Version"]
-    except build.BuildException as error:
-        raise FailedError(f"the project cannot tell its version: {error}") from error
+    version = prepared_version()
     cargo = to_cargo(version)
     if "+" in version:
         raise FailedError(f"no index takes {version}: tag the commit, or say --version X.")
@@ -48,6 +48,28 @@ def gate(tag: str | None) -> str:
     demand_that_the_tag_is_here(f"v{version}")
     demand_a_section_of_the_changelog({version, cargo}, tagged=tag is not None)
     return version
+
+
+def prepared_version() -> str:
+    """Ask the build backend for the metadata, as pip does before it builds, and give the version."""
+    with tempfile.TemporaryDirectory() as folder, DefaultIsolatedEnv(installer="uv") as environment:
+        builder = build.ProjectBuilder.from_isolated_env(
+            environment, ROOT, runner=quiet_subprocess_runner
+        )
+        try:
+            environment.install(builder.build_system_requires)
+            environment.install(builder.get_requires_for_build("wheel"))
+            path = Path(builder.metadata_path(folder), "METADATA")
+            return str(email.message_from_string(path.read_text("utf-8"))["Version"])
+        except (build.BuildException, subprocess.CalledProcessError) as error:
+            raise FailedError(f"the project cannot tell its version: {said_by(error)}") from error
+
+
+def said_by(error: Exception) -> str:
+    """Give what a build backend said when it failed."""
+    inner = getattr(error, "exception", error)
+    output = getattr(inner, "output", b"")
+    return output.decode() if output else str(error)
 
 
 def demand_that_the_tag_is_here(tag: str) -> None:

@@ -42,7 +42,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:
 def build_sdist(out: Path) -> Path:
     """Build the sdist as pip does, by the backend that pyproject.toml names."""
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        run(sys.executable, "-m", "build", "--sdist", "--outdir", folder)
+        run(sys.executable, "-m", "build", "--installer", "uv", "--sdist", "--outdir", folder)
         (sdist,) = Path(folder).iterdir()
         return sdist.replace(out / sdist.name)
 
