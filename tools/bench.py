@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -279,6 +280,9 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, Rust {rust}"
 
 
+OVER_THE_LINE: dict[str, Any] = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+
+
 def draw(results: list[Result], path: Path) -> None:
     """Draw each ratio beside its mark."""
     figure, axes = plt.subplots(figsize=(9, 0.7 * len(results) + 0.8), layout="constrained")
@@ -288,7 +292,9 @@ def draw(results: list[Result], path: Path) -> None:
         shares,
         color=["#dea584" if share <= 1 else "#b03a2e" for share in shares],
     )
-    axes.bar_label(bars, [f"{result.ratio:.3g} (mark {result.mark:g})" for result in results], padding=4)
+    axes.bar_label(
+        bars, [f"{result.ratio:.3g} (mark {result.mark:g})" for result in results], padding=4, **OVER_THE_LINE
+    )
     axes.axvline(1, color="black", linewidth=1, linestyle="--")
     axes.set_xlabel("ratio, as a share of its mark (dashed): shorter is better")
     axes.margins(x=0.35)
