@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from email.message import Message
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,6 @@ class Wheel:
         with zipfile.ZipFile(path) as archive:
             return cls(path, {name: archive.read(name) for name in archive.namelist()})
 
-    @property
-    def tags(self) -> tuple[str, str, str]:
-        """Give the tags of the file's name: Python, ABI, platform."""
-        python, abi, platform = self.path.stem.split("-")[-3:]
-        return python, abi, platform
-
     def of_metadata(self, pattern: str) -> list[str]:
         """Name the files of the metadata that match."""
         return [name for name in self.files if re.search(rf"\.dist-info/{pattern}$", name)]
@@ -46,6 +41,13 @@ class Wheel:
         return email.message_from_string(self.files[name].decode())
 
 
+def tags_of(wheel: Path) -> tuple[str, str, str]:
+    """Give the tags of a wheel's name: Python, ABI, platform."""
+    python, abi, platform = wheel.stem.split("-")[-3:]
+    return python, abi, platform
+
+
+@cache
 def crates() -> list[dict[str, Any]]:
     """Ask cargo for the project's own crates; the lock must be up to date."""
     told = call("cargo", "metadata", "--quiet", "--no-deps", "--format-version", "1")
@@ -133,7 +135,7 @@ def demand_the_crates_of_the_sbom(wheel: Wheel, target: str) -> None:
 
 def demand_the_tags(wheel: Wheel) -> None:
     """Let abi3audit and auditwheel judge what the file's name claims."""
-    _, abi, platform = wheel.tags
+    _, abi, platform = tags_of(wheel.path)
     if abi == "abi3":
         call("abi3audit", "--strict", wheel.path)  # it cannot read abi3t yet
     if platform.startswith("manylinux"):

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import build
-from artifacts import Wheel, binding, check
+from artifacts import binding, check, tags_of
 from build.env import DefaultIsolatedEnv
 from index import Index, serve, sha256
 from pyproject_hooks import quiet_subprocess_runner
@@ -105,7 +105,7 @@ def published_size(name: str, path: Path) -> str:
     """Give the size of the same wheel of the last release that is on pip's index."""
     if path.suffix != ".whl":
         return "-"
-    python, abi, platform = Wheel.read(path).tags
+    python, abi, platform = tags_of(path)
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder),
@@ -121,13 +121,14 @@ def published_size(name: str, path: Path) -> str:
 def report(name: str, found: dict[Path, str]) -> None:
     """Print the table of artifacts, and keep it for who wants to show it."""
     lines = [
-        "| artifact | bytes | last release | SHA-256 | result |",
-        "| --- | ---: | ---: | --- | --- |",
+        "| artifact | tag | bytes | last release | SHA-256 | result |",
+        "| --- | --- | ---: | ---: | --- | --- |",
     ]
     for path, wrong in found.items():
+        tag = "-".join(tags_of(path)[:2]) if path.suffix == ".whl" else "sdist"
         size = f"{path.stat().st_size:,}"
         last, result = published_size(name, path), "bad" if wrong else "good"
-        lines.append(f"| {path.name} | {size} | {last} | {sha256(path)} | {result} |")
+        lines.append(f"| {path.name} | {tag} | {size} | {last} | {sha256(path)} | {result} |")
     text = "\n".join(lines) + "\n"
     REPORT.write_text(text, encoding="utf-8")
     print(text, flush=True)
