@@ -29,6 +29,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def example(session: nox.Session) -> None:
+    """Bring the example project to a release: `-- FOLDER TEMPLATE TAG`; commits, does not push."""
+    install_groups(session, "demo")
+    session.run("python", "tools/example.py", *session.posargs)
+
+
+@nox.session(tags=["ci"])
 def test(session: nox.Session) -> None:
     """Test the template: what is quick, or under CI=true and with `-- --slow` everything."""
     install_groups(session, "test")
@@ -40,7 +47,7 @@ def test(session: nox.Session) -> None:
     session.run("pytest", *marked, *side_by_side, *arguments)
 
 
-@nox.session
+@nox.session(tags=["ci"])
 def lint(session: nox.Session) -> None:
     """Check the formats, lints and types of the repository's own Python."""
     install_groups(session, "lint", "test")
@@ -68,6 +75,13 @@ def bench(session: nox.Session) -> None:
     """Measure the template against its marks, as ratios of one run, and write docs/speed.md."""
     install_groups(session, "bench")
     session.run("python", "tools/bench.py", *session.posargs)
+
+
+@nox.session
+def cost(session: nox.Session) -> None:
+    """Measure what CI calls, count its jobs, and write docs/cost.md; `-- --count` leaves the times as they are."""
+    install_groups(session, "test")
+    session.run("python", "tools/cost.py", *session.posargs)
 
 
 @nox.session

@@ -32,6 +32,31 @@ FAMILIES = {
     "3.15t": "cp315-abi3.abi3t",
 }
 
+# What a release has wheels for, and what each platform is called in a wheel's name. The matrix of
+# CI's wheels has the first eight; the others are cross-built where a variable of CI asks for them.
+PLATFORMS = {
+    "x86_64-unknown-linux-gnu": "manylinux_x86_64",
+    "aarch64-unknown-linux-gnu": "manylinux_aarch64",
+    "x86_64-unknown-linux-musl": "musllinux_x86_64",
+    "aarch64-unknown-linux-musl": "musllinux_aarch64",
+    "x86_64-apple-darwin": "macosx_x86_64",
+    "aarch64-apple-darwin": "macosx_arm64",
+    "x86_64-pc-windows-msvc": "win_amd64",
+    "aarch64-pc-windows-msvc": "win_arm64",
+}
+RARE = {
+    "armv7-unknown-linux-gnueabihf": "manylinux_armv7l",
+    "i686-unknown-linux-gnu": "manylinux_i686",
+    "powerpc64le-unknown-linux-gnu": "manylinux_ppc64le",
+    "riscv64gc-unknown-linux-gnu": "manylinux_riscv64",
+    "s390x-unknown-linux-gnu": "manylinux_s390x",
+}
+
+# A free-threaded Python switches the lock on for a module that does not say it can do without.
+LOCK_STAYS_OFF = f"import sys, {PACKAGE}; sys.exit(sys._is_gil_enabled() and 'the GIL is on')"
+
+NO_SOURCES = {".git", ".nox", ".venv", "dist", "target"}  # what a copy of the tree is without
+
 built: dict[str, Path] = {}
 
 
@@ -61,18 +86,25 @@ def leave_the_tree(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
 
 
+def test_rust(session: nox.Session, target: Path, *options: str) -> None:
+    """Run the Rust tests, with the session's Python in them."""
+    session.run(
+        *("cargo", "test", "--workspace", "--target-dir", str(target), *options),
+        env={"PYO3_PYTHON": shutil.which("python", path=session.bin)},
+        external=True,
+    )
+
+
 @nox.session(python=PYTHONS)
 def test(session: nox.Session) -> None:
     """Test the wheel on every supported Python that is here, and the Rust code on the lowest."""
     install_groups(session, "test")
     session.install(str(session_wheel(session)))
     if session.python == LOWEST:
-        session.run(
-            *("cargo", "test", "--workspace", "--target-dir", str(TARGET / "cargo")),
-            env={"PYO3_PYTHON": shutil.which("python", path=session.bin)},
-            external=True,
-        )
+        test_rust(session, TARGET / "cargo")
     leave_the_tree(session)
+    if str(session.python).endswith("t"):
+        session.run("python", "-c", LOCK_STAYS_OFF)
     session.run("pytest", str(ROOT / "tests"), *session.posargs)
 
 
@@ -81,6 +113,7 @@ def lint(session: nox.Session) -> None:
     """Check formats, lints and the Rust documentation. `just fmt` mends most of it."""
     install_groups(session, "lint")
     target = ("--target-dir", str(TARGET / "cargo"))
+    session.run("python", str(ROOT / "tools" / "template.py"), "--check")
     session.run("just", "--fmt", "--check")
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
@@ -113,6 +146,49 @@ def stubs(session: nox.Session) -> None:
     session.run("mypy", "--config-file", configuration, *users)
 
 
+@nox.session(python=LOWEST)
+def coverage(session: nox.Session) -> None:
+    """Count the lines that tests reach, into target/coverage: `-- [--fail-under N] [PYTEST…]`."""
+    install_groups(session, "coverage")
+    script = str(ROOT / "tools" / "coverage_report.py")
+    session.run("python", script, *session.posargs)
+
+
+@nox.session(python=LOWEST, venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """Test with the lowest versions of what the package depends on that the manifests allow."""
+    # Cargo keeps the option for its nightlies unless told otherwise.
+    update = ("cargo", "update", "-Z", "direct-minimal-versions")
+    test_with(session, "lowest-direct", *update, RUSTC_BOOTSTRAP="1")
+
+
+@nox.session(python=LOWEST, venv_backend="uv")
+def highest(session: nox.Session) -> None:
+    """Test with the highest versions of what the package depends on, whatever the locks say."""
+    test_with(session, "highest", "cargo", "update")
+
+
+def test_with(session: nox.Session, resolution: str, *update: str, **variables: str) -> None:
+    """Test with versions that no lock holds, in a copy of the tree: its own lock stays as it is."""
+    copy, wheels, target = (TARGET / "versions" / name for name in ("source", "wheels", "target"))
+    for folder in (copy, wheels):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT, copy, ignore=lambda folder, _: NO_SOURCES if folder == str(ROOT) else ())
+    install_groups(session, "build")
+    with session.chdir(copy):
+        session.run(*update, env=variables, external=True)
+        options = ("--locked", "--profile=dev", f"--target-dir={target / 'maturin'}")
+        session.run("maturin", "build", *options, f"--out={wheels}")
+        test_rust(session, target / "cargo", "--locked")
+    # Nothing is built from an sdist: the lowest version is one that is there for this Python.
+    chosen = ("--upgrade", "--only-binary=:all:", f"--resolution={resolution}")
+    direct = PROJECT["project"].get("dependencies", [])  # uv takes those of a wheel for indirect
+    session.install(*chosen, *direct, *map(str, wheels.iterdir()), silent=False)
+    install_groups(session, "test")
+    leave_the_tree(session)
+    session.run("pytest", str(ROOT / "tests"), *session.posargs)
+
+
 @nox.session(python=HERE)
 def bench(session: nox.Session) -> None:
     """Measure a build with the bench profile's settings; table and picture go to target/bench."""
@@ -128,6 +204,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benches/report.py", str(results), PACKAGE)
 
 
+@nox.session(python=HERE)
+def compare(session: nox.Session) -> None:
+    """Measure a base and this tree by turns, into target/compare: `-- BASE [--mark 1.3] [PYTEST…]`."""
+    install_groups(session, "bench", "build")
+    session.run("python", "benches/compare.py", PACKAGE, *session.posargs)
+
+
 def families(*pythons: str) -> list[str]:
     """Ask for a wheel for each of these Pythons, with the tag that it must have."""
     return [f"--family={python}={FAMILIES[python]}" for python in pythons]
@@ -138,8 +221,9 @@ def of_a_release(*arguments: str) -> list[str]:
     tags = ["pypi"]
     if sys.platform == "linux":
         # A plain build is tagged for the glibc of this machine; zig links against an old one.
-        musl = any("musl" in argument for argument in arguments)
-        tags.append("musllinux_1_2" if musl else "manylinux2014")
+        asked = " ".join(arguments)
+        oldest = "manylinux_2_31" if "riscv64" in asked else "manylinux2014"
+        tags.append("musllinux_1_2" if "musl" in asked else oldest)
         arguments = ("--zig", *arguments)
     return [*families(*FAMILIES), "--compatibility", *tags, "--locked", *arguments]
 
@@ -148,7 +232,36 @@ def of_a_release(*arguments: str) -> list[str]:
 def wheel(session: nox.Session) -> None:
     """Build what a release needs of one platform. Arguments go to maturin: `-- --target TRIPLE`."""
     install_groups(session, "wheel")
-    build(session, DIST, *of_a_release(*session.posargs))
+    if "cibuildwheel" in PROJECT["tool"] and not {*session.posargs} & RARE.keys():
+        build_in_images(session, *session.posargs)
+    else:
+        build(session, DIST, *of_a_release(*session.posargs))
+
+
+def build_in_images(session: nox.Session, option: str = "", target: str = "") -> None:
+    """Let cibuildwheel build as [tool.cibuildwheel] says, for one target or all of this machine."""
+    if (option, target) != ("", "") and (option != "--target" or target not in PLATFORMS):
+        session.error(f"cibuildwheel takes `-- --target T`, T one of {', '.join(PLATFORMS)}")
+    chosen = {}
+    if target:
+        names = [f"cp{python.replace('.', '')}-{PLATFORMS[target]}" for python in FAMILIES]
+        chosen["CIBW_BUILD"] = " ".join(names)
+        chosen["CIBW_ARCHS"] = "auto64"
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("cibuildwheel", "--output-dir", str(DIST), env=chosen)
+
+
+@nox.session(python=HERE)
+def complete(session: nox.Session) -> None:
+    """Compare dist/ with what a release has: `-- [TARGET…]` for fewer targets, or rare ones too."""
+    asked = {*session.posargs}
+    if unknown := asked - PLATFORMS.keys() - RARE.keys():
+        session.error(f"unknown: {', '.join(unknown)}. Known: {', '.join([*PLATFORMS, *RARE])}")
+    common = [PLATFORMS[target] for target in PLATFORMS.keys() & asked or PLATFORMS]
+    rare = [RARE[target] for target in RARE.keys() & asked]
+    named = [f"--platform={platform}" for platform in (*common, *rare)]
+    tags = [f"--tag={tag}" for tag in FAMILIES.values()]
+    session.run("python", str(ROOT / "tools" / "complete.py"), str(DIST), *tags, *named)
 
 
 @nox.session(python=HERE)
@@ -162,7 +275,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session(python=HERE)
 def verify(session: nox.Session) -> None:
-    """Check a release that is published: `-- VERSION [--name NAME] [--index URL] [--source]`."""
+    """Check a release that is published, or the wheels in dist/: `-- [VERSION] [--index URL] …`."""
     install_groups(session, "build", "release")
     pythons = [f"--python={python}" for python in PYTHONS]
     session.run("python", str(ROOT / "tools" / "verify.py"), *pythons, *session.posargs)
@@ -180,6 +293,13 @@ def audit(session: nox.Session) -> None:
     """Look for advisories, licences and sources that must not be among the dependencies."""
     install_groups(session, "audit")
     session.run("python", str(ROOT / "tools" / "audit.py"), *session.posargs)
+
+
+@nox.session(python=HERE)
+def template(session: nox.Session) -> None:
+    """Bring the newest release of the template, and the locks after it; nothing is committed."""
+    install_groups(session, "template")
+    session.run("python", str(ROOT / "tools" / "template.py"), *session.posargs)
 
 
 @nox.session(venv_backend="none")

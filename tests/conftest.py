@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from releases import Releases, clone
+from sandbox import Sandbox, Sandboxes, prepare
 from template import Project, render, run, snapshot
 from variants import VARIANTS
 
@@ -105,3 +106,15 @@ def project(shared: Project) -> Iterator[Project]:
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
     """Give a clone of the repository with its releases, and the working tree as the newest; tests leave it as it is."""
     return clone(tmp_path_factory.mktemp("releases") / "template")
+
+
+@pytest.fixture(scope="session")
+def sandboxes(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Sandboxes:
+    """Give what makes sandboxes, for fixtures of a file; they share what is downloaded and compiled."""
+    return prepare(tmp_path_factory.mktemp("sandbox", numbered=False), pytestconfig.cache.mkdir("tools"))
+
+
+@pytest.fixture
+def sandbox(sandboxes: Sandboxes) -> Sandbox:
+    """Give a sandbox to one test."""
+    return sandboxes.new()

@@ -150,6 +150,9 @@ def crate_registry() -> Iterator[Registry]:
             if name == "config.json":
                 api = {"dl": f"{registry.url}/dl", "api": registry.url, "auth-required": True}
                 return self.answer(200, json.dumps(api).encode())
+            if name == "download":
+                _, _, crate, version, _ = self.path.split("/")
+                return self.answer(200, registry.crates[f"{crate}-{version}"], "application/gzip")
             known = registry.lines.get(name)
             return self.answer(200 if known else 404, (known or "").encode(), "text/plain")
 

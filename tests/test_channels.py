@@ -24,7 +24,6 @@ from checks import plant
 from servers import SECRET, USER, Index, crate_registry, folder_server, private_index
 from template import ROOT, Project, facts, missing_tool, questions, render, run
 from variants import VARIANTS
-from workflows import lint_with_actionlint, lint_with_zizmor
 
 CHANNELS = list(questions()["channels"]["choices"].values())
 WHEEL = "river_gauge-0.1.0-cp310-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
@@ -258,15 +257,23 @@ def test_licences_of_the_crate_are_those_of_the_project(variant: str, source: Pa
     assert texts
 
 
-def test_the_job_of_the_page_has_nothing_that_linters_know(project: Project, pytestconfig: pytest.Config) -> None:
-    page = (ROOT / "docs" / "how-to" / "publish-a-crate.md").read_text("utf-8")
-    job = page.partition("```yaml\n")[2].partition("```")[0]
-    before = lint_with_zizmor(project.folder)
-    release = project.folder / ".github" / "workflows" / "release.yml"
-    release.write_text(f"{release.read_text('utf-8')}\n{job}", "utf-8")
-    assert lint_with_actionlint(project.folder, pytestconfig.cache.mkdir("tools")) == ""
-    assert lint_with_zizmor(project.folder) == before
-    assert "id-token: write" in job
+def test_crates_are_published_once_and_running_it_again_finishes_what_was_interrupted(
+    project: Project, tmp_path: Path
+) -> None:
+    with crate_registry() as registry:
+        variables = {
+            "CARGO_HOME": str(tmp_path / "cargo"),
+            "RUSTUP_HOME": rustup_home(),
+            "CARGO_REGISTRIES_HERE_INDEX": f"sparse+{registry.url}/",
+            "CARGO_REGISTRIES_HERE_TOKEN": SECRET,
+            "CARGO_REGISTRIES_HERE_CREDENTIAL_PROVIDER": "cargo:token",
+            "CARGO_REGISTRY_DEFAULT": "here",
+        }
+        command = (sys.executable, "channels/crates/publish.py")
+        first, again = (project.run(*command, check=True, **variables) for _ in range(2))
+    assert registry.crates.keys() == {"river-gauge-0.1.0"}
+    assert "Published river-gauge v0.1.0" in first.stdout
+    assert again.stdout == "Every crate is in the registry.\n"
 
 
 # ---- conda.

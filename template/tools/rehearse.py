@@ -27,6 +27,7 @@ from wheels import ROOT, settings
 
 DIST = ROOT / "dist"
 REPORT = ROOT / "target" / "release.md"
+NOTES = ROOT / "target" / "notes.md"
 TAGS_ARE_THE_SOURCE = (ROOT / "tools" / "backend.py").exists()
 NO_RUST = r"rustup\.rs|cargo in your PATH"  # what an sdist must say to those who have no Rust
 
@@ -46,7 +47,8 @@ def gate(tag: str | None) -> str:
     if not TAGS_ARE_THE_SOURCE and to_python(binding()["version"]) != version:
         raise FailedError(f"Cargo.toml says {binding()['version']}, but the metadata {version}.")
     demand_that_the_tag_is_here(f"v{version}")
-    demand_a_section_of_the_changelog({version, cargo}, tagged=tag is not None)
+    NOTES.parent.mkdir(exist_ok=True)
+    NOTES.write_text(section_of_the_changelog({version, cargo}, tagged=tag is not None), "utf-8")
     return version
 
 
@@ -91,14 +93,18 @@ def demand_that_the_lock_is_current() -> None:
         raise FailedError(f"run `just lock`, and commit Cargo.lock. {error}") from error
 
 
-def demand_a_section_of_the_changelog(spellings: set[str], *, tagged: bool) -> None:
-    """Look for the release in the changelog; before there is a tag, it may stand as unreleased."""
+def section_of_the_changelog(spellings: set[str], *, tagged: bool) -> str:
+    """Give what the changelog says of the release; before there is a tag, of what is unreleased."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    headings = set(re.findall(r"^## \[(.+?)\]", text, re.MULTILINE))
-    if not headings & (spellings if tagged else {*spellings, "Unreleased"}):
-        raise FailedError(
-            f"CHANGELOG.md has no section {' or '.join(sorted(spellings))}: `just bump` writes it."
-        )
+    wanted = spellings if tagged else {*spellings, "Unreleased"}
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        if heading.partition("]")[0].lstrip("[") in wanted:
+            links = r"^\[.+?\]: .*$"  # of the headings, at the end of the file
+            return re.sub(links, "", body, flags=re.MULTILINE).strip() + "\n"
+    raise FailedError(
+        f"CHANGELOG.md has no section {' or '.join(sorted(spellings))}: `just bump` writes it."
+    )
 
 
 def published_size(name: str, path: Path) -> str:
@@ -193,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="nox --session release --", description=__doc__)
     parser.add_argument("--tag", help="the release's; without it, the one to be is rehearsed")
     parser.add_argument("--version", help="the version to be, where git's tags are its source")
+    parser.add_argument("--gate", action="store_true", help="compare what names it; build nothing")
     parser.add_argument("--python", action="append", default=[], help=argparse.SUPPRESS)
     parser.add_argument("wheels", nargs="*", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -204,6 +211,8 @@ def main() -> None:
     try:
         version = gate(asked.tag)
         print(f"{name} {version}: tag, Cargo, metadata, lock and changelog agree", flush=True)
+        if asked.gate:
+            return
         options = [str(DIST), "--sdist", "--twice", *asked.wheels]
         command = [sys.executable, str(ROOT / "tools" / "wheels.py"), *options]
         if subprocess.run(command, check=False).returncode:

@@ -1,4 +1,7 @@
-"""Check a release that is on an index: install it on every Python that is here, and test it there."""
+"""Check a release: install it on every Python that is here, and test it there.
+
+It comes from an index, or before anything is published, from the wheels in dist/.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import tempfile
 from pathlib import Path
 
 from wheels import ROOT, settings
+
+DIST = ROOT / "dist"
 
 
 class FailedError(Exception):
@@ -49,12 +54,35 @@ def call(*command: str | Path, cwd: Path = ROOT, **variables: str) -> str:
     return done.stdout
 
 
+def fetch(pythons: list[str]) -> None:
+    """Let uv install the Pythons, and put them on the path, unless it is told to download none."""
+    if os.environ.get("UV_PYTHON_DOWNLOADS") == "never":
+        print("UV_PYTHON_DOWNLOADS is never: no Python is fetched")
+        return
+    call("uv", "python", "install", "--quiet", *pythons)
+    folder = call("uv", "python", "dir", "--bin").strip()
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], folder])
+
+
+def built() -> tuple[str, tuple[str, ...]]:
+    """Give the version of the wheels in dist/, and what makes uv install it from nowhere else."""
+    versions = {path.name.split("-")[1] for path in DIST.glob("*.whl")}
+    if len(versions) != 1:
+        raise FailedError(
+            f"{DIST} is to hold the wheels of one version and holds "
+            f"{', '.join(sorted(versions)) or 'none'}: run `just wheel`."
+        )
+    return versions.pop(), ("--find-links", str(DIST))
+
+
 def install(python: str, folder: Path, requirement: str, *options: str, **variables: str) -> Path:
     """Install a requirement and what the tests need into a new environment, and give its Python."""
     call("uv", "venv", "--quiet", "--python", python, folder)
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = ("uv", "pip", "install", "--quiet", "--no-config", "--python", inside)
     call(*pip, "--group", f"{ROOT / 'pyproject.toml'}:test")
+    if "--find-links" in options:  # what was built, though an index may have that version too
+        call(*pip, "--no-index", "--no-deps", *options, requirement)
     # Not from the cache: another rehearsal's file may have had the same address.
     refresh = ("--refresh-package", requirement.partition("=")[0])
     call(*pip, *refresh, *options, requirement, cwd=ROOT, **variables)
@@ -82,19 +110,27 @@ def main() -> None:
     """Check the release that the command line names."""
     project = settings()
     parser = argparse.ArgumentParser(prog="nox --session verify --", description=__doc__)
-    parser.add_argument("version", help="as on the index: 0.2.0a1")
+    parser.add_argument("version", nargs="?", help="as on the index: 0.2.0a1; without it, dist/")
     parser.add_argument("--name", default=project["project"]["name"], help="of the distribution")
     parser.add_argument("--index", help="address that pip would take; without it, PyPI's")
     parser.add_argument("--source", action="store_true", help="build from the sdist")
+    parser.add_argument("--fetch", action="store_true", help="have uv install all the Pythons")
     parser.add_argument("--python", action="append", default=[], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     module = project["tool"]["maturin"]["module-name"].partition(".")[0]
-    options = ("--index", asked.index) if asked.index else ()
+    options: tuple[str, ...] = ("--index", asked.index) if asked.index else ()
     kind = ("--no-binary" if asked.source else "--only-binary", asked.name)
     try:
-        for version, path in present(asked.python).items():
+        if asked.fetch:
+            fetch(asked.python)
+        if not asked.version:
+            asked.version, options = built()
+        here = present(asked.python)
+        for version, path in here.items():
             said = try_on(path, asked.name, asked.version, *options, *kind, module=module)
             print(f"{asked.name} {asked.version} on Python {version}: {said}", flush=True)
+        if missing := [version for version in asked.python if version not in here]:
+            print(f"not tried, as not here: Python {', '.join(missing)}; `--fetch` gets them")
     except FailedError as error:
         sys.exit(str(error))
 

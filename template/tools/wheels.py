@@ -102,6 +102,15 @@ def host() -> str:
     return next(line.partition(": ")[2] for line in told.splitlines() if line.startswith("host:"))
 
 
+def interpreter(version: str) -> str:
+    """Name a Python to maturin, which on Linux needs none: elsewhere it is asked, and uv has it."""
+    if sys.platform == "linux":
+        return f"python{version}"
+    run("uv", "python", "install", "--quiet", version)
+    told = subprocess.run(["uv", "python", "find", version], capture_output=True, check=True)
+    return told.stdout.decode().strip()
+
+
 def build_wheel(source: Path, out: Path, *options: str, target_dir: Path = TARGET) -> Path:
     """Build one wheel from an unpacked sdist into an empty folder of its own, and move it out."""
     if not any(option.partition("=")[0] == "--target" for option in options):
@@ -158,7 +167,7 @@ def main() -> None:
     options = ["--profile", asked.profile, *options]
     # One run for each Python: a single run for all silently loses the stable ABI.
     families = [each.partition("=") for each in asked.family]
-    runs = [["--interpreter", f"python{python}", *options] for python, _, _ in families]
+    runs = [["--interpreter", interpreter(python), *options] for python, _, _ in families]
     remapped = ("--config", neutral_paths(cargo_home().glob("registry/src/*")))
     with unpacked(sdist) as source:
         wheels = [build_wheel(source, asked.out, *remapped, *each) for each in runs or [options]]
