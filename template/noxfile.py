@@ -12,7 +12,7 @@ import nox
 
 nox.needs_version = ">=2026.10.20"  # the first that counts free-threaded Pythons too
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.download_python = "never"
+nox.options.download_python = "auto" if "CI" in os.environ else "never"
 nox.options.sessions = ["lint", "stubs", "test"]
 
 ROOT = Path(__file__).resolve().parent

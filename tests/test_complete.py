@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from itertools import product
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from template import ROOT, Project, run
+from template import ROOT, Project, render, run
 from workflows import workflows
 
 SCRIPT = ROOT / "template" / "tools" / "complete.py"
@@ -74,3 +75,53 @@ def test_the_matrix_builds_what_a_release_has(default: Project) -> None:
     common, rare = json.loads(default.run(sys.executable, "-B", "-c", code).stdout)
     assert [row["target"] for row in matrix] == common
     assert {*common, *rare} <= set(default.run("rustc", "--print", "target-list").stdout.split())
+
+
+@pytest.mark.parametrize("lowest", ["3.10", "3.11"])
+def test_uv_has_every_python_for_every_platform(lowest: str, source: Path, tmp_path: Path) -> None:
+    """What `verify -- --fetch` asks for on each runner: one that is not to be had would stop the release there."""
+    project = Project(render(source, tmp_path / "quickstats", {"python": lowest}), {})
+    listed = project.run(
+        "uv", "python", "list", "--all-platforms", "--all-arches", "--only-downloads", "--output-format=json"
+    )
+    had = {
+        (f"{major}.{minor}{'t' * (row['variant'] == 'freethreaded')}", row["os"], row["arch"], row["libc"])
+        for row in json.loads(listed.stdout)
+        for major, minor in [row["version"].split(".")[:2]]
+        if row["implementation"] == "cpython"
+    }
+    code = "import json, noxfile; print(json.dumps([list(noxfile.PLATFORMS), noxfile.PYTHONS]))"
+    targets, pythons = json.loads(project.run(sys.executable, "-B", "-c", code).stdout)
+    wanted = {(python, *platform(target)) for target, python in product(targets, pythons)}
+    assert wanted - had == ({("3.10", "windows", "aarch64", "none")} if lowest == "3.10" else set())
+
+
+def platform(target: str) -> tuple[str, str, str]:
+    """Say of a target what uv says of a Python."""
+    arch, _, system = target.partition("-")
+    if "linux" in system:
+        return "linux", arch, system.rpartition("-")[2]
+    return "macos" if "darwin" in system else "windows", arch, "none"
+
+
+def test_a_python_that_uv_has_not_is_left_out(default: Project, tmp_path: Path) -> None:
+    """As on Windows for Arm: what stands for uv has no 3.11 there, and the wheel for it is built by another."""
+    uv = tmp_path / "uv"
+    uv.write_text(
+        '#!/bin/sh\ncase "$*" in *list*3.11) ;; *list*) echo one ;; *) echo "$*" >> "$0.log"; echo /folder ;; esac\n',
+        "utf-8",
+    )
+    uv.chmod(0o755)
+    code = (
+        "import sys; sys.path.insert(0, 'tools'); import verify, wheels\n"
+        "sys.platform = 'win32'; verify.fetch(['3.11', '3.12'])\n"
+        "print([wheels.interpreter('3.11') == sys.executable, wheels.interpreter('3.14t')])\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = default.run(sys.executable, "-B", "-c", code, PATH=path)
+    assert done.stdout.splitlines()[-1] == "[True, '/folder']"
+    asked = (tmp_path / "uv.log").read_text("utf-8").splitlines()
+    assert asked == [
+        *("python install --quiet 3.12", "python dir --bin"),
+        *("python install --quiet 3.14t", "python find 3.14t"),
+    ]

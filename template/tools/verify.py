@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wheels import ROOT, settings
+from wheels import ROOT, is_offered, settings
 
 DIST = ROOT / "dist"
 
@@ -59,7 +59,8 @@ def fetch(pythons: list[str]) -> None:
     if os.environ.get("UV_PYTHON_DOWNLOADS") == "never":
         print("UV_PYTHON_DOWNLOADS is never: no Python is fetched")
         return
-    call("uv", "python", "install", "--quiet", *pythons)
+    offered = [python for python in pythons if is_offered(python)]
+    call("uv", "python", "install", "--quiet", *offered)
     folder = call("uv", "python", "dir", "--bin").strip()
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], folder])
 
@@ -130,7 +131,7 @@ def main() -> None:
             said = try_on(path, asked.name, asked.version, *options, *kind, module=module)
             print(f"{asked.name} {asked.version} on Python {version}: {said}", flush=True)
         if missing := [version for version in asked.python if version not in here]:
-            print(f"not tried, as not here: Python {', '.join(missing)}; `--fetch` gets them")
+            print(f"not here: Python {', '.join(missing)}; `-- --fetch` gets what there is")
     except FailedError as error:
         sys.exit(str(error))
 

@@ -102,10 +102,18 @@ def host() -> str:
     return next(line.partition(": ")[2] for line in told.splitlines() if line.startswith("host:"))
 
 
+def is_offered(python: str) -> bool:
+    """Tell whether uv has a Python for this platform: there is no 3.10 for Windows on Arm."""
+    command = ["uv", "python", "list", "--only-downloads", python]
+    return bool(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.strip())
+
+
 def interpreter(version: str) -> str:
     """Name a Python to maturin, which on Linux needs none: elsewhere it is asked, and uv has it."""
     if sys.platform == "linux":
         return f"python{version}"
+    if not is_offered(version):
+        return sys.executable  # whichever builds for the stable ABI builds the same
     run("uv", "python", "install", "--quiet", version)
     told = subprocess.run(["uv", "python", "find", version], capture_output=True, check=True)
     return told.stdout.decode().strip()
