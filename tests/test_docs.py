@@ -14,6 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import test_executed_ci
+import test_executed_release
+import test_gitlab
 import tomlkit
 from markdown_it import MarkdownIt
 
@@ -307,6 +310,20 @@ def test_a_snippet_that_has_drifted_is_noticed(source: Path, tmp_path: Path) -> 
 def test_a_marker_that_cuts_nothing_is_refused(fault: str, source: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         renew(fault, source, tmp_path)
+
+
+# ---- What the page says of the workflows.
+
+
+def test_every_job_that_has_not_run_is_listed_with_its_reason() -> None:
+    page = HOW_TO["trust-the-workflows"].read_text("utf-8")
+    told = set(re.findall(r"^\| `(?:ci|wheels|.gitlab-ci)\.yml` \| `(.+)` \| (.+) \|$", page, re.MULTILINE))
+    tables = (test_executed_ci.NOT_HERE, test_executed_release.NOT_HERE, test_gitlab.NOT_HERE)
+    assert told == {row for table in tables for row in table.items()}
+
+
+def test_what_stands_for_other_platforms_is_what_has_not_run() -> None:
+    assert test_executed_release.ELSEWHERE.keys() == test_executed_release.NOT_HERE.keys()
 
 
 if __name__ == "__main__":

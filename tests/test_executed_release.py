@@ -25,7 +25,17 @@ TAG = "v0.2.0"
 HERE = "x86_64-unknown-linux-gnu"
 UPLOADS = "https://upload.pypi.org/legacy/"
 FAMILIES = ("cp311-abi3", "cp314-cp314t", "cp315-abi3.abi3t")
-# The platforms whose wheels no job here can build: files of the right names stand for them.
+# What cannot run here, and why.
+NOT_HERE = {
+    "x86_64-unknown-linux-musl": "needs the standard library of Rust for musl",
+    "aarch64-unknown-linux-gnu": "needs an Arm machine",
+    "aarch64-unknown-linux-musl": "needs an Arm machine",
+    "x86_64-apple-darwin": "needs macOS",
+    "aarch64-apple-darwin": "needs macOS",
+    "x86_64-pc-windows-msvc": "needs Windows",
+    "aarch64-pc-windows-msvc": "needs Windows",
+}
+# Files of the right names stand for their wheels.
 ELSEWHERE = {
     "x86_64-unknown-linux-musl": "musllinux_1_2_x86_64",
     "aarch64-unknown-linux-gnu": "manylinux_2_17_aarch64.manylinux2014_aarch64",

@@ -421,28 +421,34 @@ def commands(folder: Path) -> Iterator[tuple[str, str, bool]]:
     yield "another wheel", f"{maturin} python3.14t", False
 
 
-def seconds(busy: bool) -> float:
-    """Read the clock, or on a busy machine how long one core has worked for what was run."""
+def clocks() -> tuple[float, float]:
+    """Read the clock, and how long one core would have worked for what was run."""
     times = os.times()
-    return times.children_user + times.children_system if busy else time.perf_counter()
+    return time.perf_counter(), times.children_user + times.children_system
 
 
-def measure(folder: Path, busy: bool) -> dict[str, Timed]:
-    """Run each command once, in a project with its locks, and time it."""
+def measure(folder: Path) -> tuple[bool, dict[str, Timed]]:
+    """Run each command once, in a project with its locks, and time it; tell whether the machine had other work too.
+
+    A busy machine makes the clock useless, and hardly changes how long a core has to work.
+    """
+    busy = os.getloadavg()[0] > 1
     lock(Project(folder, {}))
     # What is downloaded is there before it is measured.
     run("uv", "sync", "--quiet", "--all-groups", "--no-install-project", cwd=folder)
-    times = {}
+    times: dict[str, tuple[str, list[float]]] = {}
     listed = list(commands(folder))
     for number, (name, command, cold) in enumerate(listed, 1):
         print(f"[{number}/{len(listed)}] {name}", end="", flush=True)
         if cold:
             run("git", "clean", "--quiet", "--force", "--force", "-d", "-x", cwd=folder)
-        begun = seconds(busy)
+        begun = clocks()
         run(*command.split(), cwd=folder, check=name != "complete")
-        times[name] = Timed(command, seconds(busy) - begun)
-        print(f": {times[name].seconds:.1f} s", flush=True)
-    return times
+        taken = [end - begin for begin, end in zip(begun, clocks(), strict=True)]
+        print(": {:.1f} s by the clock, {:.1f} s of one core".format(*taken), flush=True)
+        times[name] = command, taken
+        busy = busy or os.getloadavg()[0] > (os.cpu_count() or 1) + 2
+    return busy, {name: Timed(command, taken[busy]) for name, (command, taken) in times.items()}
 
 
 def prices(times: Mapping[str, Timed], pythons: int) -> dict[str, float]:
@@ -528,8 +534,8 @@ def stamp(busy: bool) -> str:
     models = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
     machine = ", ".join([*models[:1], f"{os.cpu_count()} cores", f"{sys.platform}, Rust {rust}"])
     otherwise = (
-        " **The machine was busy with other work: the seconds are those that one core worked, and on two cores that are idle"
-        " it takes fewer.**"
+        " **The machine was busy with other work: the seconds are those that one core worked, and where more are idle it"
+        " takes fewer.**"
     )
     return f"Taken on {datetime.date.today()}: {machine}.{otherwise if busy else ''}"
 
@@ -542,9 +548,8 @@ def main() -> None:
     text = PAGE.read_text("utf-8")
     with tempfile.TemporaryDirectory(prefix="cost-") as name:
         if not asked.count:
-            busy = os.getloadavg()[0] > 1
             # By another name: wheels of the same are built one after the other, also those of other projects here.
-            times = measure(prepare(Path(name, "measured"), "github", package="measured"), busy)
+            busy, times = measure(prepare(Path(name, "measured"), "github", package="measured"))
             text = renew(text, "times", [stamp(busy), "", *timetable(times)])
         text = count(text, Path(name))
     PAGE.write_text(text, "utf-8")
