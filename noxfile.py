@@ -59,14 +59,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def render(session: nox.Session) -> None:
     """Render a named variant to look at: `-- workspace FOLDER`; without a name, list them."""
-    install_groups(session, "demo")
+    install_groups(session, "render")
     session.run("python", "tools/render.py", *session.posargs)
 
 
 @nox.session
 def diff(session: nox.Session) -> None:
     """Show what differs between two variants: `-- default numpy`."""
-    install_groups(session, "demo")
+    install_groups(session, "render")
     session.run("python", "tools/diff.py", *session.posargs)
 
 

@@ -143,6 +143,7 @@ TOOLS = {
     "PATH": ("bin/llvm-cov", "23.1.0", True),
     "PATH, with its number": ("bin/llvm-cov-22", "22.1.8", True),
     "PATH, but too old": ("bin/llvm-cov", "14.0.6", False),
+    "PATH, but too old to say so": ("bin/llvm-cov", "14.0.6'; exit 1; echo '", False),
     "nowhere": ("elsewhere/llvm-cov", "22.1.2", False),
 }
 

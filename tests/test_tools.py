@@ -69,6 +69,12 @@ def test_render_and_diff_show_variants(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("session", "asked"), [("render", ["workspace"]), ("diff", ["default", "numpy"])])
+def test_session_has_what_it_needs(session: str, asked: list[str], tmp_path: Path) -> None:
+    run("nox", "--envdir", tmp_path, "--session", session, "--", *asked, cwd=ROOT)
+
+
+@pytest.mark.slow
 def test_demo_says_what_it_made_and_how_long_it_took() -> None:
     shown = run(sys.executable, ROOT / "tools" / "demo.py", cwd=ROOT).stdout
     assert "src/summary.rs" in shown

@@ -173,6 +173,7 @@ BROKEN = [
         "      - run: uvx",
         "      - uses: Swatinem/rust-cache@6323deb102c322ba6fcbdcafc7e3dddab59af2b6 # v2.9.2\n      - run: uvx",
     ),
+    ("jobs_of_a_matrix_have_caches_of_their_own", "ci", "key: ${{ matrix.session }}", "key: compiled"),
     ("what_is_downloaded_was_uploaded", "wheels", "pattern: dist-*", "pattern: wheel-*"),
     ("what_is_downloaded_was_uploaded", "release", "pattern: dist-*", "name: dist"),
     ("what_is_downloaded_was_uploaded", "template", "          name: template\n", "          name: templates\n"),

@@ -341,6 +341,16 @@ def caches_cannot_be_poisoned(workflow: Workflow) -> Iterator[str]:
             yield action
 
 
+def jobs_of_a_matrix_have_caches_of_their_own(workflow: Workflow) -> Iterator[str]:
+    """Give each a key: rust-cache's own names the job alone, and the first of the matrix that ends would fill it."""
+    for name, job in workflow.jobs.items():
+        matrix = job.get("strategy", {}).get("matrix", {})
+        for step in job.get("steps", []):
+            key = step.get("with", {}).get("key", "")
+            if "rust-cache@" in step.get("uses", "") and matrix and key != "${{ matrix.session }}":
+                yield name
+
+
 def what_is_downloaded_was_uploaded(workflow: Workflow) -> Iterator[str]:
     """Download only what a job before has uploaded in the same run."""
     for name, job in workflow.jobs.items():
@@ -394,6 +404,7 @@ RULES: list[Callable[[Workflow], Iterator[str]]] = [
     actions_are_pinned,
     inputs_are_real,
     caches_cannot_be_poisoned,
+    jobs_of_a_matrix_have_caches_of_their_own,
     what_is_downloaded_was_uploaded,
     sessions_exist,
     check_waits_for_all,

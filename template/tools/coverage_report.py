@@ -49,6 +49,12 @@ def llvm_version(text: str) -> int:
     return int(found[1]) if found else 0
 
 
+def is_new_enough(program: str, needed: int) -> bool:
+    """Tell whether a tool is of this LLVM or a newer one; some old ones fail when they are asked."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return llvm_version(done.stdout) >= needed
+
+
 def llvm_tool(name: str) -> str:
     """Find a tool of LLVM that can read what rustc's own LLVM writes."""
     needed = llvm_version(told("rustc", "-vV"))
@@ -58,7 +64,7 @@ def llvm_tool(name: str) -> str:
         shutil.which(f"{name}-{needed}"),
         shutil.which(name),
     ):
-        if program and llvm_version(told(program, "--version")) >= needed:
+        if program and is_new_enough(program, needed):
             return program
     sys.exit(
         f"{name} of LLVM {needed} or newer, which this rustc needs, is neither in the toolchain "
