@@ -23,15 +23,10 @@ from variants import VARIANTS
 
 pytestmark = pytest.mark.slow
 
-# Each layout, with either source of the version. A crate is published only with its version in Cargo.toml.
+# Each layout, and either source of the version; a rehearsal takes minutes. The workflows rehearse the default once more.
 REHEARSED = {
-    f"{name}, version from {version}": {
-        **VARIANTS[name],
-        "version": version,
-        "channels": [each for each in VARIANTS[name].get("channels", []) if version == "cargo" or each != "crates"],
-    }
-    for name in ("default", "pure-numpy-rayon", "workspace")
-    for version in ("cargo", "git")
+    f"{name}, version from {version}": {**VARIANTS[name], "version": version}
+    for name, version in (("default", "cargo"), ("pure-numpy-rayon", "git"), ("workspace", "cargo"))
 }
 PLATFORM = "manylinux2014_x86_64.manylinux_2_17_x86_64"
 
