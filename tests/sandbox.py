@@ -267,7 +267,8 @@ class Sandbox:
         """Put a command into the sandbox."""
         readable = {ROOT, Path(sys.prefix), Path(sys.base_prefix), self.act_binary.parent}
         readable |= {path.resolve().parent.parent for path in self.tools.iterdir()}
-        hidden = sorted(str(path) for path in readable if path.is_relative_to("/tmp"))
+        within = {path for path in readable if path.is_relative_to(self.shared)}  # there without being put back
+        hidden = sorted(str(path) for path in readable - within if path.is_relative_to("/tmp"))
         enter = (COMMANDS / "enter", self.shared, self.folder / "tmp", *hidden, "--")
         return [str(part) for part in (*namespace(), *enter, *command)]
 

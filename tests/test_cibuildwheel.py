@@ -99,7 +99,7 @@ def stand_in(sandbox: Sandbox) -> Path:
     """Make a package that takes the place of cibuildwheel, being newer."""
     folder = sandbox.folder / "stand-in"
     folder.mkdir()
-    command = [sys.executable, str(ROOT / "tests" / "act" / "cibuildwheel.py")]
+    command = [sys.executable, str(ROOT / "tests" / "act" / "builder.py")]
     content = {
         "stand_in.py": f"import os, sys\n\ndef main():\n    os.execv({command[0]!r}, [*{command!r}, *sys.argv[1:]])\n",
         "cibuildwheel-999.dist-info/METADATA": "Metadata-Version: 2.1\nName: cibuildwheel\nVersion: 999\n",

@@ -20,7 +20,8 @@ from template import ROOT, Project, facts, questions
 
 def template_text() -> str:
     """Read all that is templated."""
-    paths = [path for path in (ROOT / "template").rglob("*") if path.is_file() and "licenses" not in path.parts]
+    left = {"licenses", "__pycache__"}
+    paths = [path for path in (ROOT / "template").rglob("*") if path.is_file() and not left & {*path.parts}]
     return "\n".join(path.read_text("utf-8") for path in paths)
 
 
