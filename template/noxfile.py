@@ -242,12 +242,9 @@ def build_in_images(session: nox.Session, option: str = "", target: str = "") ->
     """Let cibuildwheel build as [tool.cibuildwheel] says, for one target or all of this machine."""
     if (option, target) != ("", "") and (option != "--target" or target not in PLATFORMS):
         session.error(f"cibuildwheel takes `-- --target T`, T one of {', '.join(PLATFORMS)}")
-    chosen = {}
-    if target:
-        names = [f"cp{python.replace('.', '')}-{PLATFORMS[target]}" for python in FAMILIES]
-        chosen["CIBW_BUILD"] = " ".join(names)
-        chosen["CIBW_ARCHS"] = "auto64"
+    names = [f"cp{python.replace('.', '')}-{PLATFORMS[target]}" for python in FAMILIES if target]
     shutil.rmtree(DIST, ignore_errors=True)
+    chosen = {"CIBW_BUILD": " ".join(names)} if names else {}  # else what the table chooses
     session.run("cibuildwheel", "--output-dir", str(DIST), env=chosen)
 
 

@@ -63,7 +63,7 @@ import yaml
 
 from act.outcomes import lines, names, results
 from checks import find_tool
-from template import ROOT, Project, clean_environment, facts, missing_tool, run
+from template import ROOT, Project, clean_environment, execute, facts, missing_tool, run
 from workflows import go_tool
 
 ACT = ROOT / "tests" / "act"
@@ -276,19 +276,8 @@ class Sandbox:
         self, *command: str | Path, cwd: Path | None = None, check: bool = True, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside, and show all that it printed if it fails."""
-        done = subprocess.run(
-            self.command("env", "--chdir", cwd or self.folder, *command),
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(map(str, command))} exited with {done.returncode}:\n{done.stdout}")
-        return done
+        inside = self.command("env", "--chdir", cwd or self.folder, *command)
+        return execute(inside, self.folder, self.environment(**variables), check=check)
 
     def serve(self, url: str, source: Path) -> Path:
         """Let an address of the service be a clone of a repository; bring it up to date if it is one already."""

@@ -112,6 +112,35 @@ def private_index(folder: Path) -> Iterator[Index]:
         process.wait()
 
 
+@contextmanager
+def breaking(upstream: str, after: int = 1) -> Iterator[str]:
+    """Serve what another server serves, and break off after some uploads."""
+    left = list(range(after))
+
+    class Breaking(Quiet):
+        def do_POST(self) -> None:
+            body = self.body()
+            if not left:
+                self.connection.close()
+                return
+            left.pop()
+            kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
+            self.give_on(urllib.request.Request(upstream + self.path, body, kept, method="POST"))
+
+        def do_GET(self) -> None:
+            self.give_on(urllib.request.Request(upstream + self.path))
+
+        def give_on(self, request: urllib.request.Request) -> None:
+            try:
+                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+                    self.answer(answer.status, answer.read(), answer.headers["Content-Type"])
+            except HTTPError as error:
+                self.answer(error.code, error.read(), "text/plain")
+
+    with listening(Breaking) as url:
+        yield url
+
+
 def wait_for(url: str) -> None:
     """Wait until a server answers."""
     for _ in range(600):

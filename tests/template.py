@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,10 +57,17 @@ def render(source: Path, folder: Path, answers: dict[str, Any] | None = None, **
 
 def run(*command: str | Path, cwd: Path, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the project, and show all that it printed if it fails."""
+    return execute(command, cwd, {**clean_environment(), **variables}, check=check)
+
+
+def execute(
+    command: Sequence[str | Path], cwd: Path, environment: dict[str, str], *, check: bool
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with an environment and nothing else, and show all that it printed if it must not fail and does."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**clean_environment(), **variables},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -113,6 +121,11 @@ class Project:
     def run(self, *command: str | Path, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project."""
         return run(*command, cwd=self.folder, check=check, **variables)
+
+    def clone(self, folder: Path) -> Project:
+        """Give a clone, to plant faults in."""
+        self.run("git", "clone", "--quiet", self.folder, folder)
+        return Project(folder, self.answers)
 
     def read(self, path: str) -> str:
         """Read a file of the project."""

@@ -48,6 +48,13 @@ def test_three_wheels_are_built_for_each_platform(platform: str, begun: Project)
         assert named == [f"{tag}-{system}" for system in systems for tag in ("cp311", "cp314t", "cp315t")]
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_nothing_of_32_bits_is_built(platform: str, begun: Project) -> None:
+    command = ("--print-build-identifiers", "--platform", platform)
+    named = run(find_tool("cibuildwheel"), *command, cwd=begun.folder).stdout.split()
+    assert named and not [name for name in named if name.endswith(("win32", "i686", "armv7l"))]
+
+
 def test_the_table_keeps_to_the_schema(begun: Project) -> None:
     table = tomllib.loads(begun.read("pyproject.toml"))["tool"]["cibuildwheel"]
     schema = json.loads((files("cibuildwheel") / "resources" / "cibuildwheel.schema.json").read_text("utf-8"))
@@ -154,8 +161,7 @@ def test_the_wheels_of_this_platform_are_built_audited_and_tested(
 def test_job_is_red_after(
     plant: Plant, message: str, sandbox: Sandbox, begun: Project, stand_in: Path, tmp_path: Path
 ) -> None:
-    begun.run("git", "clone", "--quiet", begun.folder, tmp_path / "quickstats")
-    project = Project(tmp_path / "quickstats", begun.answers)
+    project = begun.clone(tmp_path / "quickstats")
     plant(project)
     project.commit("Plant")
     outcome = build(sandbox, project, stand_in)

@@ -44,7 +44,7 @@ def tool() -> Iterator[ModuleType]:
     specification.loader.exec_module(module)
     yield module
     sys.path.remove(str(BENCHES))
-    del sys.modules["comparison"], sys.modules["units"]
+    del sys.modules["comparison"]
 
 
 def test_the_least_of_all_turns_counts(tool: ModuleType) -> None:

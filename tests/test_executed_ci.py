@@ -43,8 +43,7 @@ def locked(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def project(locked: Project, tmp_path: Path) -> Project:
     """Give a fresh clone, to plant a fault in."""
-    locked.run("git", "clone", "--quiet", locked.folder, tmp_path / "quickstats")
-    return Project(tmp_path / "quickstats", {})
+    return locked.clone(tmp_path / "quickstats")
 
 
 def jobs_that_test(project: Project) -> set[str]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import HTTPError
 
 import pytest
 from conftest import new_project
 
 from planting import Plant, append, replace
 from sandbox import Outcome, Sandbox, Sandboxes, lock
-from servers import SECRET, USER, Index, Quiet, listening, private_index
+from servers import SECRET, USER, Index, breaking, private_index
 from template import Project, run
 
 pytestmark = pytest.mark.slow
@@ -25,26 +22,17 @@ TAG = "v0.2.0"
 HERE = "x86_64-unknown-linux-gnu"
 UPLOADS = "https://upload.pypi.org/legacy/"
 FAMILIES = ("cp311-abi3", "cp314-cp314t", "cp315-abi3.abi3t")
-# What cannot run here, and why.
-NOT_HERE = {
-    "x86_64-unknown-linux-musl": "needs the standard library of Rust for musl",
-    "aarch64-unknown-linux-gnu": "needs an Arm machine",
-    "aarch64-unknown-linux-musl": "needs an Arm machine",
-    "x86_64-apple-darwin": "needs macOS",
-    "aarch64-apple-darwin": "needs macOS",
-    "x86_64-pc-windows-msvc": "needs Windows",
-    "aarch64-pc-windows-msvc": "needs Windows",
-}
-# Files of the right names stand for their wheels.
+# What cannot run here, the platform in the names of the files that stand for its wheels, and why.
 ELSEWHERE = {
-    "x86_64-unknown-linux-musl": "musllinux_1_2_x86_64",
-    "aarch64-unknown-linux-gnu": "manylinux_2_17_aarch64.manylinux2014_aarch64",
-    "aarch64-unknown-linux-musl": "musllinux_1_2_aarch64",
-    "x86_64-apple-darwin": "macosx_10_12_x86_64",
-    "aarch64-apple-darwin": "macosx_11_0_arm64",
-    "x86_64-pc-windows-msvc": "win_amd64",
-    "aarch64-pc-windows-msvc": "win_arm64",
+    "x86_64-unknown-linux-musl": ("musllinux_1_2_x86_64", "needs the standard library of Rust for musl"),
+    "aarch64-unknown-linux-gnu": ("manylinux_2_17_aarch64.manylinux2014_aarch64", "needs an Arm machine"),
+    "aarch64-unknown-linux-musl": ("musllinux_1_2_aarch64", "needs an Arm machine"),
+    "x86_64-apple-darwin": ("macosx_10_12_x86_64", "needs macOS"),
+    "aarch64-apple-darwin": ("macosx_11_0_arm64", "needs macOS"),
+    "x86_64-pc-windows-msvc": ("win_amd64", "needs Windows"),
+    "aarch64-pc-windows-msvc": ("win_arm64", "needs Windows"),
 }
+NOT_HERE = {target: reason for target, (_, reason) in ELSEWHERE.items()}
 ABOUT = "Metadata-Version: 2.1\nName: quickstats\nVersion: 0.2.0\nDescription-Content-Type: text/plain\n\nStands in.\n"
 WHEEL = f"wheels / wheels for {HERE}"
 COMPLETE = "wheels / all that a release has"
@@ -83,15 +71,14 @@ def begun(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def project(begun: Project, tmp_path: Path) -> Project:
     """Give a clone, to plant faults in."""
-    begun.run("git", "clone", "--quiet", begun.folder, tmp_path / "quickstats")
-    return Project(tmp_path / "quickstats", {})
+    return begun.clone(tmp_path / "quickstats")
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the artifacts of the jobs that run on other systems."""
     folder = tmp_path_factory.mktemp("artifacts")
-    for target, platform in ELSEWHERE.items():
+    for target, (platform, _) in ELSEWHERE.items():
         (folder / f"dist-{target}").mkdir()
         for family in FAMILIES:
             name = f"quickstats-0.2.0-{family}-{platform}.whl"
@@ -190,30 +177,6 @@ def test_a_release_that_broke_off_is_finished_by_running_it_again(
         assert once_more.results == dict.fromkeys(ALL, "success"), once_more.log
 
 
-@contextmanager
-def breaking(upstream: str, after: int) -> Iterator[str]:
-    """Serve what another server serves, and break off after some uploads."""
-    left = list(range(after))
-
-    class Breaking(Quiet):
-        def do_POST(self) -> None:
-            body = self.body()
-            if not left:
-                self.connection.close()
-                return
-            left.pop()
-            kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
-            request = urllib.request.Request(f"{upstream}/", body, kept, method="POST")
-            try:
-                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
-                    self.answer(answer.status, answer.read())
-            except HTTPError as error:
-                self.answer(error.code, error.read())
-
-    with listening(Breaking) as url:
-        yield url
-
-
 def quick(sandbox: Sandbox, project: Project, elsewhere: Path, built: Outcome, upload: str = "") -> Outcome:
     """Release what was built before."""
     return release(sandbox, project, elsewhere, upload, BUILT=str(built.artifacts))
@@ -230,14 +193,14 @@ FAULTS = {
     "a wrong pattern of artifacts": (
         replace(".github/workflows/wheels.yml", "pattern: dist-*", "pattern: wheel-*"),
         COMPLETE,
-        "",
+        "one sdist is needed: there is none",
     ),
     "a wrong folder": (
         replace(".github/workflows/wheels.yml", "path: dist/*.whl", "path: wheelhouse/*.whl"),
         WHEEL,
         "No files were found with the provided path: wheelhouse/*.whl",
     ),
-    "a missing wheel": (
+    "a missing sdist": (
         append("noxfile.py", '        next(DIST.glob("*.tar.gz")).rename(ROOT / "kept")\n        DIST.rmdir()\n'),
         "wheels / sdist",
         "No files were found with the provided path: dist/*.tar.gz",

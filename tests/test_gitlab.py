@@ -197,8 +197,7 @@ def begun(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def project(begun: Project, tmp_path: Path) -> Project:
     """Give a clone, to plant a fault in."""
-    begun.run("git", "clone", "--quiet", begun.folder, tmp_path / "quickstats")
-    return Project(tmp_path / "quickstats", {})
+    return begun.clone(tmp_path / "quickstats")
 
 
 PIPELINES: dict[str, tuple[str, dict[str, str], set[str]]] = {

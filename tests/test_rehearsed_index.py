@@ -6,17 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-from urllib.error import HTTPError
 
 import pytest
 
-from servers import Quiet, listening
+from servers import breaking
 from template import ROOT, run
 
 MARKED = "marked-secret-c81d"
@@ -103,33 +100,6 @@ def test_upload_that_breaks_off_is_finished_by_running_it_again(
         assert len(index.files()) == 1, "the upload did not break off in the middle"
         assert index.uv(*wheels).returncode == 0
         assert index.files().keys() == names(wheels)
-
-
-def breaking(upstream: str) -> Any:
-    """Serve what another server serves, and break off at the second upload."""
-    uploads = []
-
-    class Breaking(Quiet):
-        def do_POST(self) -> None:
-            body = self.body()
-            uploads.append(body)
-            if len(uploads) > 1:
-                self.connection.close()
-                return
-            kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
-            self.give_on(urllib.request.Request(upstream + self.path, body, kept, method="POST"))
-
-        def do_GET(self) -> None:
-            self.give_on(urllib.request.Request(upstream + self.path))
-
-        def give_on(self, request: urllib.request.Request) -> None:
-            try:
-                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
-                    self.answer(answer.status, answer.read(), answer.headers["Content-Type"])
-            except HTTPError as error:
-                self.answer(error.code, error.read(), "text/plain")
-
-    return listening(Breaking)
 
 
 @pytest.mark.parametrize("by", ["uv", "twine"])

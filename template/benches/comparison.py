@@ -6,9 +6,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from units import readable
-
 Times = dict[str, float]  # the seconds that each benchmark took
+UNITS = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def readable(seconds: float) -> str:
+    """Write a time with three digits and the unit that suits it."""
+    size, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
+    return f"{seconds / size:.3g} {unit}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")  # draws into a file, on machines without a screen too
 
 import matplotlib.pyplot as plt
-from units import readable
+from comparison import readable
 
 COLOURS = {True: "#dea584", False: "#c8c8c8"}  # this package, and what it is measured against
 
