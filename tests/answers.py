@@ -25,6 +25,7 @@ def carried(folder: Path) -> dict[str, list[object]]:
     return {
         **{key: [stored[key]] for key in questions() if key in stored},
         "package": [stored["package"], pyproject["tool"]["maturin"]["module-name"].partition(".")[0]],
+        "name": [stored["name"], project["name"]],
         "description": [stored["description"], project["description"], package["description"], lead(folder)],
         "author_name": [stored["author_name"], project["authors"][0]["name"], *holders(folder)],
         "author_email": [stored["author_email"], project["authors"][0]["email"]],
@@ -77,8 +78,10 @@ def text(limit: int) -> st.SearchStrategy[str]:
 
 
 NAME = r"[a-z][a-z0-9]{0,9}(_[a-z0-9]{1,6}){0,3}"
+DISTRIBUTION = r"[a-z][a-z0-9]{0,9}([-._][a-z0-9]{1,6}){0,3}"
 TEXTS: dict[str, st.SearchStrategy[str]] = {
     "package": st.from_regex(NAME, fullmatch=True).filter(lambda name: name not in RESERVED),
+    "name": st.from_regex(DISTRIBUTION, fullmatch=True),
     "description": text(400),
     "author_name": text(200),
     "author_email": st.from_regex(

@@ -94,18 +94,30 @@ def parse(name: str, text: str) -> None:
 
 
 def broken_links(page: Path) -> Iterator[str]:
-    """Give the links of a Markdown page that lead nowhere: to no file, no heading of the page, or no definition."""
-    tokens = MarkdownIt().parse(page.read_text("utf-8"))
-    anchors = {anchor(after.content) for before, after in pairwise(tokens) if before.type == "heading_open"}
-    for child in (child for token in tokens for child in token.children or []):
-        target = str(child.attrs.get("href", child.attrs.get("src", "")))
-        path, _, heading = target.partition("#")
-        if child.type == "text":
-            yield from re.findall(r"\S*\]\[\S*", child.content)
-        elif child.type in ("link_open", "image"):
-            here = heading in anchors if target.startswith("#") else path and (page.parent / path).exists()
-            if not here and not target.startswith("https://"):
-                yield target
+    """Find the links of a page that have no file, heading, https address or definition; nothing is fetched."""
+    for token in MarkdownIt().enable("table").parse(page.read_text("utf-8")):
+        for child in token.children or []:
+            link = str(child.attrs.get("href", child.attrs.get("src", "")))
+            if child.type == "text":
+                yield from re.findall(r"\S*\]\[\S*", child.content)
+            elif child.type in ("link_open", "image") and not (is_address(link) if ":" in link else leads(page, link)):
+                yield link
+
+
+def is_address(link: str) -> bool:
+    """Check the form of an address."""
+    return re.fullmatch(r"https://([\w-]+\.)+[a-z]{2,}(:\d+)?([/?#].*)?", link) is not None
+
+
+def leads(page: Path, link: str) -> bool:
+    """Check that a link of a page leads to a file, and to a heading in it."""
+    path, _, heading = link.partition("#")
+    file = page.parent / path if path else page
+    if not link or not heading:
+        return bool(link) and file.exists()
+    tokens = MarkdownIt().parse(file.read_text("utf-8")) if file.is_file() else []
+    titles = [after.children or [] for token, after in pairwise(tokens) if token.type == "heading_open"]
+    return heading in {anchor("".join(child.content for child in title)) for title in titles}
 
 
 def anchor(heading: str) -> str:

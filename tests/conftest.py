@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relocated import relocate
 
 from releases import Releases, clone
 from sandbox import Sandbox, Sandboxes, prepare
-from template import Project, render, run, snapshot
+from template import Project, clean_environment, render, run, snapshot
 from variants import VARIANTS
 
 IDENTITY = {
@@ -100,6 +101,13 @@ def project(shared: Project) -> Iterator[Project]:
     shared.run("git", "reset", "--quiet", "--hard")
     shared.run("git", "clean", "--quiet", "--force", "-d")
     shared.run("rm", "-rf", "dist")
+
+
+@pytest.fixture(scope="session")
+def relocated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give variables with a PATH on which a relocated Python comes first, as most people's is, who have it from uv."""
+    folders = relocate(tmp_path_factory.mktemp("relocated") / "python")
+    return {"PATH": os.pathsep.join([folders, clean_environment()["PATH"]])}
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def clone(folder: Path) -> Releases:
     releases = Releases(folder)
     lay_out_working_tree(folder)
     releases.edit("copier.yml", f'pyo3: "{facts()["crates"]["pyo3"]}"', 'pyo3: "0.29.0"')
-    releases.edit("template/justfile", "# List the recipes", "# List all recipes")
+    releases.edit("template/justfile.jinja", "# List the recipes", "# List all recipes")
     (folder / "template" / ".gitattributes").unlink()
     releases.release(OLDER)
     lay_out_working_tree(folder)
@@ -171,7 +171,7 @@ def work(project: Project) -> None:
 
     binding = next(project.folder.glob("crates/*-py"), project.folder).relative_to(project.folder).as_posix()
     write(f"{binding}/src/own.rs", "//! Own words.\n")
-    replace(f"{binding}/src/lib.rs", "^pub mod errors", r"mod own;\n\g<0>")
+    replace(f"{binding}/src/lib.rs", "^mod errors", r"mod own;\n\g<0>")
     replace(f"{binding}/Cargo.toml", r"^\[dependencies\]\n|^(?=\[dependencies[.])", '[dependencies]\nitoa = "1"\n')
     replace("pyproject.toml", r"^dependencies = \[", r'\g<0>\n    "tomli>=2",\n    ')
     replace("README.md", "^## Develop", r"Own words.\n\n\g<0>")

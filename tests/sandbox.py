@@ -1,46 +1,19 @@
-"""A sandbox in which rendered workflows run for real: everything but one scratch folder is read-only.
+"""A sandbox in which rendered workflows run for real: everything except one scratch folder is read-only.
 
-Two fixtures of conftest.py:
+The fixture `sandboxes` of conftest.py makes them: `sandboxes.new()`, or `sandboxes.new(pythons=("3.11",))`. It skips
+where there is no private mount namespace or no act, and fails there under CI.
 
-`sandbox`
-    A fresh `Sandbox` for one test.
-`sandboxes`
-    What makes them, for a fixture of a wider scope: `sandboxes.new()`, `sandboxes.new(pythons=("3.11", "3.13"))`.
-
-Both skip where a private mount namespace or a tool is not to be had, and fail there under CI. In each test file,
-`pytestmark = pytest.mark.slow`.
-
-`lock(project)`
-    Make and commit the locks of a project: CI needs them. Returns the project.
-`sandbox.run("git", "status", cwd=sandbox.folder, check=False, NAME="value")`
-    Run a command inside, with an environment made from nothing; give the completed process, its output in `stdout`.
-`sandbox.act(project, "ci", event="push")`
-    Run a workflow of a `Project`, as its last commit has it, and give an `Outcome`. Only jobs on ubuntu-24.04 run.
-    An action without a stand-in in tests/act/actions is refused before act starts. Further arguments:
-    `job="test"` runs one job and what it needs; `matrix={"session": "test-3.11"}` (or a list of values) restricts
-    each matrix that has the key; `tag="v0.1.0"` makes it the event of that tag; `base="main"` that of a pull request
-    from the branch that is checked out; `payload` is merged into the event; `inputs`, `variables`, `secrets` and
-    `environment` are dictionaries; `artifacts` is a folder with a folder for each artifact that is there before (the
-    `artifacts` of an earlier outcome is one); `indexes` says which address on loopback stands for an upload address:
-    `{"https://upload.pypi.org/legacy/": index.url}`.
-`outcome.results`, `outcome.missing`, `outcome.log`, `outcome.logs`, `outcome.summary`, `outcome.seconds`
-    The result of each job that ran, by the name that the service shows ("test-3.11 on ubuntu-24.04", or "wheels /
-    sdist" in a called workflow); the keys of the jobs of the workflow that did not run; what was printed, and by job;
-    what was written to GITHUB_STEP_SUMMARY.
-`outcome.artifacts`, `outcome.attested`
-    A folder with a folder for each artifact; the names of the files that were attested.
-`sandbox.remote(project)`
-    The bare repository that stands for https://github.com/OWNER/NAME, which git rewrites to it. A push needs
-    credentials: those that a checkout leaves, `gh auth setup-git`, or a secret in the address
-    (https://x-access-token:SECRET@github.com/…). Add a template as a further remote with `sandbox.serve(url, folder)`.
-`sandbox.github`
-    What `gh` keeps: releases/TAG/ with the files of a release, and releases.json, issues.json, pulls.json,
-    labels.json.
-`sandbox.folder`
-    The folder of this sandbox, which is writable inside as outside; /tmp and /dev/shm are its own. The workspace of
-    each job has the name `sandbox.folder / "work"` in its steps, in a mount namespace of each step.
-`sandbox.tools`, `sandbox.pythons`
-    The folder with the commands that come before /usr/bin on the path (put stand-ins there), and the Pythons in it.
+`sandbox.act(project, "ci")` runs a workflow of a `Project`, as its last commit has it, and gives an `Outcome`. Only jobs
+on ubuntu-24.04 run. An action without a stub in tests/act/actions is refused before act starts. Arguments:
+    `job` runs one job and the jobs that it needs; `matrix={"target": "x"}` (or a list of values) restricts each matrix
+    that has the key; `tag="v0.1.0"` makes it the event of that tag; `payload` is merged into the event; `inputs`,
+    `variables`, `secrets` and `environment` are dictionaries; `artifacts` is a folder with a folder for each artifact
+    that exists before; `indexes` maps upload addresses to addresses on loopback.
+`sandbox.run(command…)` runs a command inside, with an environment made from nothing.
+`sandbox.remote(project)` is the bare repository that replaces https://github.com/OWNER/NAME; git rewrites the address.
+A push needs credentials. `sandbox.serve(url, folder)` adds another repository.
+`sandbox.github` has what the stub of `gh` stores: releases/TAG/, releases.json, issues.json, pulls.json.
+`sandbox.tools` is the first folder on the path: put more stubs there.
 """
 
 from __future__ import annotations
@@ -52,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,7 +35,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from act.outcomes import lines, names, results
 from checks import find_tool
 from template import ROOT, Project, clean_environment, execute, facts, missing_tool, run
 from workflows import go_tool
@@ -87,7 +60,7 @@ SETTINGS = (".config/pip/pip.conf", ".config/uv/uv.toml")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a workflow came to."""
+    """What a run of a workflow did."""
 
     workflow: str
     keys: dict[str, str]  # of its jobs, with their names
@@ -96,42 +69,47 @@ class Outcome:
     seconds: float
 
     @cached_property
-    def said(self) -> list[dict[str, Any]]:
-        """Read the lines of act."""
-        return lines((self.folder / "act.json").read_text("utf-8"))
+    def lines(self) -> list[dict[str, Any]]:
+        """Read the lines of act; what is not JSON is not about jobs."""
+        text = (self.folder / "act.json").read_text("utf-8")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Give the name that the service shows for each job of act."""
+        return job_names(self.lines, self.workflow)
 
     @property
     def results(self) -> dict[str, str]:
         """Give the result of each job that ran."""
-        return results(self.said, self.workflow)
+        return job_results(self.lines, self.workflow)
 
     @property
     def missing(self) -> set[str]:
         """Give the keys of the jobs that did not run at all."""
         own = f"{self.workflow}/"
-        ran = {line["jobID"] for line in self.said if "jobResult" in line and line["job"].startswith(own)}
+        ran = {line["jobID"] for line in self.lines if "jobResult" in line and line["job"].startswith(own)}
         callers = {name.partition(" / ")[0] for name in self.results}
         return {key for key, name in self.keys.items() if key not in ran and name not in callers}
 
     @property
     def logs(self) -> dict[str, str]:
-        """Give what each job printed, and the errors that act tells of it; not the commands, which act shows too."""
-        known = names(self.said, self.workflow)
-        found = dict.fromkeys(known.values(), "")
-        for line in self.said:
+        """Give the output of each job, and the errors that act reports of it, without the commands."""
+        found = dict.fromkeys(self.names.values(), "")
+        for line in self.lines:
             if "job" in line and (line.get("raw_output") or line["level"] == "error"):
-                found[known[line["job"].strip()]] += COLOR.sub("", line["msg"].rstrip("\r\n")) + "\n"
+                found[self.names[line["job"].strip()]] += COLOR.sub("", line["msg"].rstrip("\r\n")) + "\n"
         return found
 
     @property
     def log(self) -> str:
-        """Give all that was printed, and what act itself complained of."""
+        """Give the output of all jobs, and the errors of act itself."""
         return "".join([*self.logs.values(), (self.folder / "act.errors").read_text("utf-8")])
 
     @property
     def summary(self) -> str:
         """Give what the jobs wrote to their summaries."""
-        return "".join(line["content"] for line in self.said if line.get("command") == "summary")
+        return "".join(line["content"] for line in self.lines if line.get("command") == "summary")
 
     @property
     def artifacts(self) -> Path:
@@ -145,41 +123,74 @@ class Outcome:
         return sorted(file.read_text("utf-8").splitlines()) if file.exists() else []
 
 
-# ---- Reading the workflows, before anything runs.
+def job_names(lines: Iterable[dict[str, Any]], workflow: str) -> dict[str, str]:
+    """Give each job of a workflow, or of one that it calls, the name that the service shows.
 
-
-def steps(tree: Any) -> Iterable[dict[str, Any]]:
-    """Give whatever in a workflow or an action uses something."""
-    if isinstance(tree, dict):
-        if {"container", "services"} & tree.keys():
-            raise LookupError("a container needs an engine, which the sandbox has not")
-        if "uses" in tree:
-            yield tree
-    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from steps(part)
-
-
-def stand_ins(project: Path, actions: Path = ACT / "actions") -> dict[str, Path]:
-    """Map each action that a project uses to its stand-in; one without, or with an input too many, is an error."""
+    act puts the name of the workflow before that of the job, and numbers the jobs of a matrix.
+    """
+    raw: defaultdict[str, set[str]] = defaultdict(set)
+    for line in lines:
+        if "job" in line:
+            raw[line["jobID"]].add(line["job"].strip())
     found = {}
-    for path in sorted((project / ".github").rglob("*.y*ml")):
-        for step in steps(yaml.safe_load(path.read_text("utf-8"))):
-            name, _, reference = step["uses"].partition("@")
-            if name.startswith("./"):
-                continue
-            action = "/".join(name.split("/")[:2])
-            file = actions / action.replace("/", "__") / name.removeprefix(action).strip("/") / "action.yml"
-            if not file.is_file():
-                raise LookupError(f"{path.name} uses {step['uses']}, for which nothing stands in tests/act/actions")
-            unknown = step.get("with", {}).keys() - yaml.safe_load(file.read_text("utf-8")).get("inputs", {}).keys()
-            if unknown:
-                raise LookupError(f"{path.name}: what stands for {action} takes no {', '.join(sorted(unknown))}")
-            found[f"{action}@{reference}"] = actions / action.replace("/", "__")
+    for jobs in raw.values():
+        for job in jobs:
+            name = re.sub(r"-\d+$", "", job) if len(jobs) > 1 else job
+            caller, _, rest = name.partition("/")
+            found[job] = rest if caller == workflow else f"{caller} / {rest.partition('/')[2]}"
     return found
 
 
-def systems(project: Path) -> set[str]:
-    """Name the keys of matrices that a `runs-on` names; act would take the first value for all jobs of a matrix."""
+def job_results(lines: list[dict[str, Any]], workflow: str) -> dict[str, str]:
+    """Give the result of each job that ended.
+
+    After one job of a matrix has failed, act reports those that end later as failed too: such a job has failed only if
+    act reports an error of it.
+    """
+    failed = {line["job"] for line in lines if "job" in line and line["level"] == "error"}
+    names = job_names(lines, workflow)
+    found = {}
+    for line in lines:
+        if "jobResult" in line:
+            passed = line["jobResult"] == "failure" and line.get("matrix") and line["job"] not in failed
+            found[names[line["job"].strip()]] = "success" if passed else line["jobResult"]
+    return found
+
+
+# ---- Reading the workflows, before anything runs.
+
+
+def action_steps(tree: Any) -> Iterable[dict[str, Any]]:
+    """Give every part of a workflow or an action that uses something."""
+    if isinstance(tree, dict):
+        if {"container", "services"} & tree.keys():
+            raise LookupError("a container needs an engine, which the sandbox does not have")
+        if "uses" in tree:
+            yield tree
+    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from action_steps(part)
+
+
+def find_stubs(project: Path) -> dict[str, Path]:
+    """Map each action that a project uses to its stub; a missing stub or an unknown input is an error."""
+    found = {}
+    for path in sorted((project / ".github").rglob("*.y*ml")):
+        for step in action_steps(yaml.safe_load(path.read_text("utf-8"))):
+            action, _, _ = step["uses"].partition("@")
+            if action.startswith("./"):
+                continue
+            stub = ACT / "actions" / action.replace("/", "__")
+            if not (stub / "action.yml").is_file():
+                raise LookupError(f"{path.name} uses {step['uses']}, which has no stub in tests/act/actions")
+            inputs = yaml.safe_load((stub / "action.yml").read_text("utf-8")).get("inputs", {})
+            if unknown := step.get("with", {}).keys() - inputs.keys():
+                raise LookupError(f"{path.name}: the stub of {action} has no input {', '.join(sorted(unknown))}")
+            found[step["uses"]] = stub
+    return found
+
+
+def system_keys(project: Path) -> set[str]:
+    """Name the matrix keys that a `runs-on` uses; act would take the first value for all jobs of a matrix."""
     found = set()
     for path in project.glob(".github/workflows/*.yml"):
         for job in yaml.safe_load(path.read_text("utf-8"))["jobs"].values():
@@ -187,7 +198,7 @@ def systems(project: Path) -> set[str]:
             if label.startswith("${{ matrix."):
                 found.add(label.removeprefix("${{ matrix.").removesuffix(" }}"))
             elif "${{" in label:
-                raise LookupError(f"{path.name}: nothing here can tell what {label} is")
+                raise LookupError(f"{path.name}: the system of {label} is unknown")
     return found
 
 
@@ -196,7 +207,7 @@ def systems(project: Path) -> set[str]:
 
 @dataclass
 class Sandbox:
-    """A folder with a home, a place for repositories, runs and what `gh` keeps; and how to run something there."""
+    """A folder with a home, repositories, runs and what `gh` stores, and the commands that run in it."""
 
     shared: Path
     folder: Path
@@ -206,7 +217,7 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         """Make the folders, the commands and the settings of git."""
-        for name in ("home", "bin", "tmp", "github", "remotes", "runs", "work"):
+        for name in ("home", "bin", "tmp", "github", "remotes", "runs"):
             (self.folder / name).mkdir(parents=True)
         for name in SETTINGS:
             copy_setting(Path.home() / name, self.folder / "home" / name)
@@ -221,11 +232,11 @@ class Sandbox:
 
     @property
     def github(self) -> Path:
-        """Give the folder in which `gh` keeps what it made."""
+        """Give the folder in which `gh` stores its records."""
         return self.folder / "github"
 
     def write_git_settings(self, *secrets: str) -> None:
-        """Let repositories of the service be folders, and pushes to them need credentials."""
+        """Map the repositories of the service to folders; a push to them needs credentials."""
         remotes = f"file://{self.folder}/remotes/"
         addresses = [f"https://x-access-token:{secret}@github.com/" for secret in (TOKEN, APP_TOKEN, *secrets)]
         (self.folder / "gitconfig").write_text(
@@ -258,7 +269,6 @@ class Sandbox:
             "TERM": "dumb",
             "SANDBOX": str(self.shared),
             "SANDBOX_GITHUB": str(self.github),
-            "SANDBOX_WORKSPACE": str(self.folder / "work"),
             "SANDBOX_APP_TOKEN": APP_TOKEN,
             **variables,
         }
@@ -267,7 +277,7 @@ class Sandbox:
         """Put a command into the sandbox."""
         readable = {ROOT, Path(sys.prefix), Path(sys.base_prefix), self.act_binary.parent}
         readable |= {path.resolve().parent.parent for path in self.tools.iterdir()}
-        within = {path for path in readable if path.is_relative_to(self.shared)}  # there without being put back
+        within = {path for path in readable if path.is_relative_to(self.shared)}  # there already
         hidden = sorted(str(path) for path in readable - within if path.is_relative_to("/tmp"))
         enter = (COMMANDS / "enter", self.shared, self.folder / "tmp", *hidden, "--")
         return [str(part) for part in (*namespace(), *enter, *command)]
@@ -280,7 +290,7 @@ class Sandbox:
         return execute(inside, self.folder, self.environment(**variables), check=check)
 
     def serve(self, url: str, source: Path) -> Path:
-        """Let an address of the service be a clone of a repository; bring it up to date if it is one already."""
+        """Map an address of the service to a clone of a repository, and update the clone if it exists."""
         remote = self.folder / "remotes" / f"{urlsplit(url).path.strip('/').removesuffix('.git')}.git"
         if not remote.exists():
             run("git", "clone", "--quiet", "--bare", "--no-hardlinks", source, remote, cwd=source)
@@ -289,7 +299,7 @@ class Sandbox:
         return remote
 
     def remote(self, project: Project) -> Path:
-        """Let the address of a project be a clone of it."""
+        """Map the address of a project to a clone of it."""
         return self.serve(self.url(project), project.folder)
 
     def url(self, project: Project) -> str:
@@ -306,7 +316,6 @@ class Sandbox:
         job: str | None = None,
         matrix: Mapping[str, str | Sequence[str]] | None = None,
         tag: str | None = None,
-        base: str | None = None,
         payload: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
@@ -326,22 +335,21 @@ class Sandbox:
         remote = self.remote(project)
         branch = project.run("git", "branch", "--show-current").stdout.strip()
         run("git", "clone", "--quiet", "--no-hardlinks", "--branch", tag or branch, remote, clone, cwd=folder)
-        happened = self.event(project, clone, event, tag, base)
-        happened |= {"inputs": dict(inputs or {})} | dict(payload or {})
-        (folder / "event.json").write_text(json.dumps(happened, indent=1), "utf-8")
+        payload = {**self.event(project, clone, event, tag), "inputs": dict(inputs or {}), **(payload or {})}
+        (folder / "event.json").write_text(json.dumps(payload, indent=1), "utf-8")
         run("git", "remote", "set-url", "origin", self.url(project), cwd=clone)
         if artifacts:
             shutil.copytree(artifacts, folder / "artifacts")
         file = clone / ".github" / "workflows" / f"{workflow}.yml"
         tree = yaml.safe_load(file.read_text("utf-8"))
-        restricted = {**dict.fromkeys(systems(clone), LABEL), **(matrix or {})}
+        restricted = {**dict.fromkeys(system_keys(clone), LABEL), **(matrix or {})}
         options = [
             *("--directory", clone, "--workflows", file, "--eventpath", folder / "event.json"),
             *("--platform", f"{LABEL}=-self-hosted", "--no-skip-checkout", "--action-offline-mode", "--pull=false"),
             *("--strict", "--no-cache-server", "--artifact-server-addr", "127.0.0.1", "--json"),
             *("--action-cache-path", folder / "cache", "--concurrent-jobs", "2", "--container-daemon-socket", "-"),
             *(f"--{name}-file={folder / 'none'}" for name in ("env", "secret", "var", "input")),
-            *(f"--local-repository={action}={place}" for action, place in stand_ins(clone).items()),
+            *(f"--local-repository={action}={place}" for action, place in find_stubs(clone).items()),
             *(
                 f"--matrix={key}:{value}"
                 for key, values in restricted.items()
@@ -353,18 +361,17 @@ class Sandbox:
             *("--actor", self.url(project).split("/")[3], *(("--job", job) if job else ())),
         ]
         begun = time.monotonic()
-        with (folder / "act.json").open("wb") as said, (folder / "act.errors").open("wb") as errors:
+        with (folder / "act.json").open("wb") as output, (folder / "act.errors").open("wb") as errors:
             done = subprocess.run(
                 self.command(self.act_binary, event, *options),
                 cwd=clone,
                 env=self.environment(
                     SANDBOX_RUN=str(folder),
-                    SANDBOX_WORKFLOW=tree.get("name", workflow),
                     SANDBOX_INDEXES=json.dumps(dict(indexes or {})),
                     **(environment or {}),
                 ),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=errors,
                 check=False,
                 timeout=seconds,
@@ -373,8 +380,8 @@ class Sandbox:
         keys = {key: job.get("name", key) for key, job in tree["jobs"].items()}
         return Outcome(tree.get("name", workflow), keys, folder, done.returncode, time.monotonic() - begun)
 
-    def event(self, project: Project, clone: Path, event: str, tag: str | None, base: str | None) -> dict[str, Any]:
-        """Tell what happened, as far as workflows ask; a pull request is merged into its base, as the service does."""
+    def event(self, project: Project, clone: Path, event: str, tag: str | None) -> dict[str, Any]:
+        """Make the event, with what workflows read; a pull request is merged into its base, as the service does."""
 
         def git(*words: str) -> str:
             return run("git", *words, cwd=clone).stdout.strip()
@@ -382,26 +389,17 @@ class Sandbox:
         branch, commit = git("branch", "--show-current"), git("rev-parse", "HEAD")
         owner, name = urlsplit(self.url(project)).path.strip("/").split("/")
         repository = {"name": name, "full_name": f"{owner}/{name}", "owner": {"login": owner}, "default_branch": "main"}
-        told: dict[str, Any] = {"repository": repository, "sender": {"login": owner}}
+        common: dict[str, Any] = {"repository": repository, "sender": {"login": owner}}
         if event == "pull_request":
-            head = {"ref": branch, "sha": commit, "repo": repository}
-            target = {"ref": base or "main", "sha": git("rev-parse", f"origin/{base or 'main'}"), "repo": repository}
-            git("checkout", "--quiet", "--detach", f"origin/{base or 'main'}")
+            base = {"ref": "main", "sha": git("rev-parse", "origin/main"), "repo": repository}
+            git("checkout", "--quiet", "--detach", "origin/main")
             git("merge", "--quiet", "--no-ff", "--message", "Merge", commit)
             git("push", "--quiet", "--force", "origin", "HEAD:refs/pull/1/merge")
-            return {
-                **told,
-                "action": "opened",
-                "number": 1,
-                "pull_request": {"number": 1, "head": head, "base": target},
-            }
-        if event in ("push", "workflow_dispatch"):
-            told["ref"] = f"refs/tags/{tag}" if tag else f"refs/heads/{branch}"
-        if event == "push":
-            told |= {"after": commit, "deleted": False}
-        if event == "schedule":
-            told["schedule"] = "0 0 * * *"
-        return told
+            request = {"number": 1, "head": {"ref": branch, "sha": commit, "repo": repository}, "base": base}
+            return {**common, "action": "opened", "number": 1, "pull_request": request}
+        common["ref"] = f"refs/tags/{tag}" if tag else f"refs/heads/{branch}"
+        common |= {"after": commit, "deleted": False} if event == "push" else {}
+        return common
 
 
 def namespace() -> list[str]:
@@ -414,8 +412,8 @@ def interpreters(pythons: Sequence[str]) -> dict[str, Path]:
     """Find Pythons; the one that runs the tests, or else the first, is also the one without a number."""
     found = {}
     for version in pythons:
-        told = run(f"python{version}", "-c", "import os, sys; print(os.path.realpath(sys.executable))", cwd=ROOT)
-        found[f"python{version}"] = Path(told.stdout.strip())
+        output = run(f"python{version}", "-c", "import os, sys; print(os.path.realpath(sys.executable))", cwd=ROOT)
+        found[f"python{version}"] = Path(output.stdout.strip())
     first = found.get("python{}.{}".format(*sys.version_info), found[f"python{pythons[0]}"])
     return {"python": first, "python3": first, **found}
 
@@ -431,29 +429,13 @@ def available() -> tuple[str, ...]:
 
 
 def tools() -> dict[str, Path]:
-    """Find the other commands: those of the tests' environment, and what stands in for others."""
+    """Find the other commands: those of the tests' environment, and stubs."""
     return {
-        **{name: find_tool(name) for name in ("uv", "uvx", "twine")},
-        **llvm_tools(),
+        **{name: find_tool(name) for name in ("uv", "uvx")},
         **dict.fromkeys(RUST, COMMANDS / "toolchain"),
-        "bash": COMMANDS / "bash",
         "rustup": COMMANDS / "rustup",
         "gh": COMMANDS / "gh.py",
     }
-
-
-def llvm_tools() -> dict[str, Path]:
-    """Find the tools of LLVM that can read what rustc writes: the first on the path may be too old."""
-
-    def version(*command: str | Path) -> int:
-        found = re.search(r"LLVM version:? (\d+)", run(*command, cwd=ROOT, check=False).stdout)
-        return int(found[1]) if found else 0
-
-    needed = version("rustc", "-vV")
-    for folder in map(Path, clean_environment()["PATH"].split(os.pathsep)):
-        if (folder / "llvm-cov").exists() and version(folder / "llvm-cov", "--version") >= needed:
-            return {name: folder / name for name in ("llvm-cov", "llvm-profdata")}
-    return {}
 
 
 def copy_setting(source: Path, target: Path) -> None:
@@ -464,12 +446,22 @@ def copy_setting(source: Path, target: Path) -> None:
 
 
 def lock(project: Project) -> Project:
-    """Make and commit what `just setup` makes in a fresh project: the locks, and the licences of what is linked."""
+    """Make and commit the lock files of a project, and the licences of its crates if it keeps them: CI needs them."""
     project.run("cargo", "generate-lockfile")
     project.run("uv", "lock", "--quiet")
-    project.run(sys.executable, "tools/notices.py")
+    if "notices" in project.answer("upkeep"):
+        project.run("nox", "--session", "notices")
     project.commit("Lock")
     return project
+
+
+def only_pythons(project: Project, *pythons: str) -> None:
+    """Let a project support these Pythons only: nox reads them from the classifiers, and in CI fails without one."""
+    start = '    "Programming Language :: Python :: '
+    kept = [f'{start}{version}",' for version in (*pythons, "3 :: Only", "Implementation :: CPython")]
+    lines = project.read("pyproject.toml").splitlines()
+    chosen = [line for line in lines if not line.startswith(start) or line in kept]
+    (project.folder / "pyproject.toml").write_text("\n".join(chosen) + "\n", "utf-8")
 
 
 @dataclass
@@ -491,7 +483,7 @@ def prepare(folder: Path, cache: Path) -> Sandboxes:
     """Fill the folder of all sandboxes: the toolchains, and the crates that were downloaded before."""
     entered = run(*namespace(), "true", cwd=ROOT, check=False) if shutil.which("unshare") else None
     if entered is None or entered.returncode:
-        missing_tool(f"no private mount namespace is to be had: {entered.stdout if entered else 'unshare is missing'}")
+        missing_tool(f"no private mount namespace can be made: {entered.stdout if entered else 'unshare is missing'}")
     act = go_tool("act", "github.com/nektos/act", cache)
     for name in ("cargo/registry", "uv", "toolchains", "targets"):
         (folder / name).mkdir(parents=True)

@@ -33,6 +33,12 @@ def facts() -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))["facts"]["default"])
 
 
+@cache
+def options() -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the table of copier.yml: what belongs to each value of each option."""
+    return dict(yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))["options"]["default"])
+
+
 def snapshot(folder: Path) -> Path:
     """Copy the template, as it stands in the working tree, out of its repository: Copier then clones nothing."""
     for part in PARTS:

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from checks import anchor
-from template import ROOT, questions, run
+from template import ROOT, options, questions, run
 
 PAGE = ROOT / "docs" / "capabilities.md"
 IDS = [f"C{number:03}" for number in range(1, 279)]
@@ -85,23 +84,27 @@ def faults_of(row: Row) -> Iterator[str]:
 
 
 def exists(place: str) -> bool:
-    """Tell whether a file, recipe, session or question exists."""
+    """Tell whether a file, recipe, session, question or value of an option exists."""
     if place.startswith("just "):
-        return (
-            re.search(rf"(?m)^{place.split()[1]}\b.*:$", (ROOT / "template" / "justfile").read_text("utf-8"))
-            is not None
-        )
+        justfile = (ROOT / "template" / "justfile.jinja").read_text("utf-8")
+        return re.search(rf"(?m)^{place.split()[1]}\b.*:$", justfile) is not None
     if place.startswith("nox -s "):
-        return place.split()[2] in sessions(ROOT / "template" / "noxfile.py") | sessions(ROOT / "noxfile.py")
+        return place.split()[2] in sessions()
+    option, _, value = place.partition(": ")
+    if value:
+        return value in options().get(option, {})
     if "/" in place or "." in place:
         return (ROOT / place).exists()
     return place in questions()
 
 
-def sessions(file: Path) -> set[str]:
-    """Name the nox sessions of a file."""
-    functions = [node for node in ast.parse(file.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
-    return {one.name for one in functions if any("session" in ast.unparse(mark) for mark in one.decorator_list)}
+@cache
+def sessions() -> set[str]:
+    """Name the nox sessions of the project, of its options and of this repository."""
+    template = ROOT / "template"
+    files = [ROOT / "noxfile.py", template / "noxfile.py.jinja", *template.glob("sessions/*.py")]
+    found = (re.findall(r"(?m)^@nox\.session.*\ndef (\w+)", file.read_text("utf-8")) for file in files)
+    return {name for names in found for name in names}
 
 
 def leads(page: str) -> bool:

@@ -34,14 +34,14 @@ def mine(folder: Path) -> dict[str, str]:
     return {path: (folder / path).read_text("utf-8") for path in MINE}
 
 
-def test_copying_onto_a_folder_with_files_keeps_them_and_names_them(releases: Releases, folder: Path) -> None:
+def test_copy_keeps_and_names_existing_files(releases: Releases, folder: Path) -> None:
     printed = re.sub(r"\x1b\[\d*m", "", copy(releases, folder).stdout)
     assert set(re.findall(r"skip +(.+)", printed)) == tree(folder).keys() & {"README.md", "src/lib.rs"}
     assert mine(folder) == MINE
     assert (folder / "justfile").exists()
 
 
-def test_pressing_enter_at_every_question_keeps_the_files(releases: Releases, folder: Path) -> None:
+def test_enter_at_every_question_keeps_files(releases: Releases, folder: Path) -> None:
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     ours, theirs = pty.openpty()
     os.write(ours, b"\r" * (len(questions()) + len(MINE)))
@@ -52,7 +52,7 @@ def test_pressing_enter_at_every_question_keeps_the_files(releases: Releases, fo
     assert (folder / "justfile").exists()
 
 
-def test_copying_into_a_repository_leaves_local_changes_alone(releases: Releases, folder: Path) -> None:
+def test_copy_into_repository_keeps_local_changes(releases: Releases, folder: Path) -> None:
     project = Project(folder, {})
     project.run("git", "init", "--quiet")
     project.commit()
@@ -64,7 +64,7 @@ def test_copying_into_a_repository_leaves_local_changes_alone(releases: Releases
     assert changes == [project.run("git", "diff", *staged).stdout for staged in ([], ["--staged"])]
 
 
-def test_second_copy_over_a_project_changes_no_file_and_updates_go_on(releases: Releases, tmp_path: Path) -> None:
+def test_second_copy_changes_no_file(releases: Releases, tmp_path: Path) -> None:
     project = releases.project(OLDER, tmp_path / "project")
     (project.folder / "README.md").write_text("Mine.\n", "utf-8")
     project.commit()
@@ -87,19 +87,19 @@ def test_recopy_keeps_edits(releases: Releases, tmp_path: Path) -> None:
     assert tree(project.folder) == before
 
 
-def test_overwriting_is_asked_for(releases: Releases, folder: Path) -> None:
+def test_overwrite_needs_its_option(releases: Releases, folder: Path) -> None:
     copy(releases, folder, "--overwrite")
     assert {path for path, text in mine(folder).items() if text == MINE[path]} == {"notes.md"}
 
 
-def test_file_where_a_folder_is_to_be_stops_the_copy_and_stays(releases: Releases, folder: Path) -> None:
+def test_file_in_place_of_folder_stops_copy(releases: Releases, folder: Path) -> None:
     (folder / "tests").write_text("Mine.\n", "utf-8")
     assert "tests" in copy(releases, folder, check=False).stdout
     assert (folder / "tests").read_text("utf-8") == "Mine.\n"
     assert mine(folder) == MINE
 
 
-def test_refused_answer_writes_nothing_into_a_folder(releases: Releases, folder: Path) -> None:
+def test_refused_answer_writes_nothing(releases: Releases, folder: Path) -> None:
     before = tree(folder)
     assert copy(releases, folder, "--data", "package=Not-A-Name", check=False).returncode
     assert tree(folder) == before

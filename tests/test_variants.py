@@ -29,34 +29,34 @@ def uncovered(variants: Table) -> set[tuple[str, object]]:
     return {(key, choice) for key in questions() for choice in choices(key) if choice not in taken(variants, key)}
 
 
-def test_every_choice_of_every_question_is_taken() -> None:
+def test_variants_take_every_choice() -> None:
     assert not uncovered(VARIANTS)
 
 
 @pytest.mark.parametrize("question", [key for key in questions() if choices(key)])
-def test_a_choice_that_no_variant_takes_is_noticed(question: str) -> None:
+def test_choice_without_variant_is_found(question: str) -> None:
     without = {name: {k: v for k, v in answers.items() if k != question} for name, answers in VARIANTS.items()}
     assert question in {key for key, _ in uncovered(without)}
 
 
-def test_package_is_named_in_several_ways() -> None:
+def test_variants_have_several_package_names() -> None:
     names = set(taken(VARIANTS, "package"))
     assert len(names) > 1
     assert any("_" in str(name) for name in names), "no variant has a package whose distribution is spelt otherwise"
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_states_only_what_differs_from_the_defaults(name: str) -> None:
+def test_variants_state_only_differences_from_defaults(name: str) -> None:
     assert {key for key, value in VARIANTS[name].items() if value == questions()[key]["default"]} == set()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_is_named_in_lower_case_words(name: str) -> None:
+def test_variant_names_are_lower_case_words(name: str) -> None:
     assert all(word.isalpha() and word.islower() for word in name.split("-"))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_has_only_answers_that_the_template_accepts(source: Path, tmp_path: Path, name: str) -> None:
+def test_template_accepts_every_variant(source: Path, tmp_path: Path, name: str) -> None:
     render(source, tmp_path / "project", VARIANTS[name], pretend=True)
 
 
@@ -64,7 +64,7 @@ def test_a_variant_has_only_answers_that_the_template_accepts(source: Path, tmp_
     "answers",
     [
         {"packages": "tally"},
-        {"name": "tally"},
+        {"title": "tally"},
         {"facts": {}},
         {"layout": "mixd"},
         {"extras": ["nunpy"]},
@@ -72,9 +72,7 @@ def test_a_variant_has_only_answers_that_the_template_accepts(source: Path, tmp_
     ],
     ids=str,
 )
-def test_render_refuses_an_answer_that_no_question_asks_for_or_offers(
-    source: Path, tmp_path: Path, answers: dict[str, object]
-) -> None:
+def test_render_refuses_unknown_answer(source: Path, tmp_path: Path, answers: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"no question|Invalid choice"):
         render(source, tmp_path / "project", answers)
     assert not (tmp_path / "project").exists()

@@ -1,4 +1,4 @@
-"""Raise every version in the facts of copier.yml to what the registries hold today.
+"""Raise every version in copier.yml to the newest in the registries.
 
 pyo3 and numpy stay where they are until both have the new minor: one links against the other.
 """
@@ -15,7 +15,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIER = ROOT / "copier.yml"
-LATER = {"cibuildwheel": "3.11"}  # tools that do not run on the lowest Python, and the first that they run on
 
 
 def newest_crate(name: str) -> str:
@@ -48,33 +47,31 @@ def minor(version: str) -> list[str]:
 
 
 def raise_versions(text: str, newest: dict[str, str]) -> tuple[str, list[str]]:
-    """Rewrite the facts, keeping every comment, and say what changed."""
-    before, start, rest = text.partition("\nfacts:\n")
-    facts, end, after = rest.partition("\n# ----")
+    """Rewrite the versions in copier.yml, keep every comment, and list the changes."""
     changes = []
     for name, version in newest.items():
-        # `name: "1.2.3"`, or for an extra `name: { crate: "1.2.3"`.
-        pattern = re.compile(rf'^( +{re.escape(name)}: (?:\{{ crate: )?")([^"]+)"', re.MULTILINE)
-        found = pattern.search(facts)
-        assert found, f"the facts have no {name}"
+        # `name: "1.2.3"`, or `crates: { name: "1.2.3" }`.
+        pattern = re.compile(rf'((?:^ +|\{{ ){re.escape(name)}: ")(\d[^"]*)"', re.MULTILINE)
+        found = pattern.search(text)
+        if not found:
+            raise ValueError(f"copier.yml has no version of {name}")
         if found[2] != version:
             changes.append(f"{name} {found[2]} -> {version}")
-            facts = pattern.sub(rf'\g<1>{version}"', facts)
-    return before + start + facts + end + after, changes
+            text = pattern.sub(rf'\g<1>{version}"', text)
+    return text, changes
 
 
 def main() -> None:
     """Look everything up, then write once."""
     text = COPIER.read_text("utf-8")
-    facts = yaml.safe_load(text)["facts"]["default"]
-    crates = {**facts["crates"], **{name: extra["crate"] for name, extra in facts["extras"].items()}}
+    keys = yaml.safe_load(text)
+    facts, extras = keys["facts"]["default"], keys["options"]["default"]["extras"]
+    crates = [*facts["crates"], *(crate for row in extras.values() for crate in row["crates"])]
     newest = {name: newest_crate(name) for name in crates}
     if minor(newest["pyo3"]) != minor(newest["numpy"]):
         print(f"pyo3 {newest['pyo3']} and numpy {newest['numpy']} do not fit: both stay", file=sys.stderr)
         del newest["pyo3"], newest["numpy"]
-    newest |= newest_tools(sorted(facts["tools"].keys() - LATER), facts["pythons"][0])
-    for name, python in LATER.items():
-        newest |= newest_tools([name], python)
+    newest |= newest_tools(sorted(facts["tools"]), facts["pythons"][0])
     raised, changes = raise_versions(text, newest)
     COPIER.write_text(raised, "utf-8")
     print("\n".join(changes) or "Every version is the newest.")

@@ -16,16 +16,18 @@ from copier import run_copy
 ROOT = Path(__file__).resolve().parent.parent
 
 EXAMPLE = """\
+from functools import reduce
 from pathlib import Path
-from quickstats import summarize
+from quickstats import Summary, summarize
 
 folders = {path for path in Path().iterdir() if path.is_dir() and path.name not in (".venv", "target")}
-total = summarize([])
+summaries = []
 for folder in sorted(folders):
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     summary = summarize(sizes)
-    total = total.merge(summary)
+    summaries.append(summary)
     print(f"{folder.name:<8} {summary.count:>3} files, {summary.mean:>9,.1f} bytes each on average")
+total = reduce(Summary.merge, summaries)
 print(f"{'together':<8} {total.count:>3} files, from {total.minimum:,.0f} to {total.maximum:,.0f} bytes")
 """
 

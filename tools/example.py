@@ -24,7 +24,7 @@ def run(*command: str | Path, cwd: Path) -> None:
 
 def main() -> None:
     """Update, or begin."""
-    parser = argparse.ArgumentParser(prog="nox --session example --", description=__doc__)
+    parser = argparse.ArgumentParser(prog="nox -s example --", description=__doc__)
     parser.add_argument("folder", type=Path, help="a clone of the example's repository, or where to begin one")
     parser.add_argument("template", help="the address that the example takes the template from")
     parser.add_argument("tag", help="of the template's release")
@@ -40,7 +40,6 @@ def main() -> None:
         run(*copier, "copy", "--defaults", "--vcs-ref", asked.tag, asked.template, folder, cwd=folder.parent)
     run("cargo", "update", "--workspace", cwd=folder)
     run("uv", "lock", cwd=folder)
-    run(sys.executable, folder / "tools" / "notices.py", cwd=folder)
     run("uv", "run", "pytest", cwd=folder)
     run("git", "add", "--all", cwd=folder)
     changed = subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=folder, check=False).returncode
