@@ -140,6 +140,7 @@ LITTER = {
 def litter(name: str, text: str) -> list[str]:
     """Name the litter in a text."""
     blank = r"\n\n\n\n" if name.endswith((".py", ".pyi")) else r"\n\n\n"
-    jinja = r"\{%|\{#" if name == "justfile" else r"\{%|\{#|(?<![$\w{])\{\{(?!\{)"
+    # just has braces of its own, and git-cliff templates in Tera, which looks like Jinja.
+    jinja = {"justfile": r"\{%|\{#", "cliff.toml": r"\{#"}.get(name, r"\{%|\{#|(?<![$\w{])\{\{(?!\{)")
     patterns = {**LITTER, "a double blank line": blank, "leftover Jinja": jinja}
     return [kind for kind, pattern in patterns.items() if re.search(pattern, text)]

@@ -153,7 +153,7 @@ REFUSED = {
 
 
 # Where it has to be: an index on loopback, and the two that one setting chooses between.
-HOSTS = {"sessions/rehearsal.py", ".github/workflows/release.yml", ".gitlab-ci.yml"}
+HOSTS = {"sessions/rehearsal.py", ".github/workflows/release.yml", ".gitlab/release.yml"}
 
 
 def refused(text: str) -> list[str]:

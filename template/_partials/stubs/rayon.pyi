@@ -1,4 +1,4 @@
-def summarize_parallel(values: Buffer, threads: int | None = None) -> Summary:
+def summarize_parallel(values: typing_extensions.Buffer, threads: int | None = None) -> Summary:
     """Summarize a buffer in one pass, by several threads.
 
     Parameters
