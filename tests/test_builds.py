@@ -99,7 +99,9 @@ def build(variant: Project) -> Path:
     """Build a quick wheel with the stable ABI, which holds what a release's does."""
     out = variant.folder / "dist"
     shutil.rmtree(out, ignore_errors=True)
-    variant.run("maturin", "build", "--profile", "dev", "--interpreter", f"python{pythons(variant)[0]}", "--out", out)
+    # By the build backend, which may take the version from git.
+    options = (f"--python=python{pythons(variant)[0]}", "-C", "build-args=--profile dev", f"--out-dir={out}")
+    variant.run("uv", "build", "--quiet", "--wheel", *options)
     (wheel,) = out.glob("*.whl")
     return wheel
 
