@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -243,18 +242,17 @@ def test_second_checkout_compiles_nothing(
 
 @pytest.fixture(scope="module")
 def filled(checkouts: tuple[Project, Project], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cache]:
-    """Give an sccache that has what the first checkout compiled: one crate, and once more with nox's flags."""
+    """Give an sccache that has what the first checkout compiled: one crate, and once more as a wheel is built."""
     first, _ = checkouts
     with caching(tmp_path_factory.mktemp("filled") / "sccache") as cache:
         cache.run(first, *CRATE, "target/plain")
-        cache.run(first, *CRATE, "target/neutral", *neutral(first))
+        cache.run(first, *CRATE, "target/remapped", **remapped("/home/one"))
         yield cache
 
 
-def neutral(project: Project) -> tuple[str, str]:
-    """Give the flags with which nox builds wheels."""
-    script = "import wheels; print(wheels.neutral_paths([]))"
-    return ("--config", project.run(sys.executable, "-c", script, PYTHONPATH="tools").stdout.strip())
+def remapped(home: str) -> dict[str, str]:
+    """Give the flags with which the sessions `wheel` and `release` hide a home folder."""
+    return {"CARGO_ENCODED_RUSTFLAGS": f"--remap-path-prefix={home}=/home"}
 
 
 SETTINGS: dict[str, tuple[dict[str, str], int]] = {
@@ -287,10 +285,11 @@ def test_another_cargo_home_shares_nothing(checkouts: tuple[Project, Project], f
 
 
 @slow
-def test_wheel_builds_share_only_at_one_path(checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path) -> None:
-    first, second = checkouts
-    assert filled.shared(first, *CRATE, tmp_path / "one", *neutral(first)) == 1
-    assert filled.shared(second, *CRATE, tmp_path / "two", *neutral(second)) == 0
+def test_wheel_builds_share_under_one_home(checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path) -> None:
+    _, second = checkouts
+    assert 'Path.home(): "/home"' in second.read("noxfile.py")
+    assert filled.shared(second, *CRATE, tmp_path / "one", **remapped("/home/one")) == 1
+    assert filled.shared(second, *CRATE, tmp_path / "two", **remapped("/home/two")) == 0
 
 
 @slow
