@@ -246,7 +246,7 @@ def filled(checkouts: tuple[Project, Project], tmp_path_factory: pytest.TempPath
     first, _ = checkouts
     with caching(tmp_path_factory.mktemp("filled") / "sccache") as cache:
         cache.run(first, *CRATE, "target/plain")
-        cache.run(first, *CRATE, "target/remapped", **remapped("/home/one"))
+        cache.run(first, *CRATE, "target/remapped", **remapped("/one"))
         yield cache
 
 
@@ -288,8 +288,8 @@ def test_another_cargo_home_shares_nothing(checkouts: tuple[Project, Project], f
 def test_wheel_builds_share_under_one_home(checkouts: tuple[Project, Project], filled: Cache, tmp_path: Path) -> None:
     _, second = checkouts
     assert 'Path.home(): "/home"' in second.read("noxfile.py")
-    assert filled.shared(second, *CRATE, tmp_path / "one", **remapped("/home/one")) == 1
-    assert filled.shared(second, *CRATE, tmp_path / "two", **remapped("/home/two")) == 0
+    assert filled.shared(second, *CRATE, tmp_path / "one", **remapped("/one")) == 1
+    assert filled.shared(second, *CRATE, tmp_path / "two", **remapped("/two")) == 0
 
 
 @slow
