@@ -458,7 +458,7 @@ def lock(project: Project) -> Project:
 def only_pythons(project: Project, *pythons: str) -> None:
     """Let a project support these Pythons only: nox reads them from the classifiers, and in CI fails without one."""
     start = '    "Programming Language :: Python :: '
-    kept = [f'{start}{version}",' for version in (*pythons, "3 :: Only", "Implementation :: CPython")]
+    kept = [f'{start}{version}",' for version in (*pythons, "3 :: Only")]
     lines = project.read("pyproject.toml").splitlines()
     chosen = [line for line in lines if not line.startswith(start) or line in kept]
     (project.folder / "pyproject.toml").write_text("\n".join(chosen) + "\n", "utf-8")

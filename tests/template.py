@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
@@ -98,6 +100,15 @@ def clean_environment() -> dict[str, str]:
     folders = [Path(sys.executable).parent, *sorted(pyenv.glob("versions/3.1?.*/bin"))]
     environment["PATH"] = os.pathsep.join([*map(str, folders), environment["PATH"]])
     return environment
+
+
+def import_file(path: str | Path) -> ModuleType:
+    """Import a file of a project as a module that no other test sees."""
+    specification = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def in_ci() -> bool:

@@ -20,11 +20,8 @@ LOOPS = ("Cargo.toml", "pyproject.toml", "lib.rs", "*.pyi", "__init__.py", ".cop
 # Values whose name means something else as well, and what that is.
 OTHER_MEANINGS = {
     "bench": "the session that every project has",
-    "cargo": "the program",
     "crates": "the folder of the layout workspace",
-    "git": "the program",
     "github": "the host of a repository",
-    "none": "a word",
     "private": "a word",
     "template": "a word",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from conftest import new_project
 
 from planting import append, replace
 from sandbox import Sandboxes, lock
-from template import ROOT, Project
+from template import ROOT, Project, import_file
 
 SCRIPT = ROOT / "template" / "sessions" / "bench.py"
 SLOWDOWN = replace(
@@ -86,11 +85,7 @@ def script(tmp_path: Path) -> ModuleType:
     (tmp_path / "target" / "compare").mkdir(parents=True)
     (tmp_path / "sessions").mkdir()
     path = shutil.copy(SCRIPT, tmp_path / "sessions")
-    specification = importlib.util.spec_from_file_location("bench_session", path)
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return import_file(path)
 
 
 def ratios(text: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ import pytest
 from conftest import new_project
 from packaging.version import Version
 
-from template import Project, clean_environment, run
+from template import Project, clean_environment, import_file, run
 
 pytestmark = pytest.mark.slow
 
@@ -218,11 +217,7 @@ class Session:
 def script(originals: dict[str, Project]) -> ModuleType:
     """Import the session's file."""
     path = originals["cargo"].folder / "sessions" / "bump.py"
-    specification = importlib.util.spec_from_file_location("bump_session", path)
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return import_file(path)
 
 
 @pytest.mark.parametrize(

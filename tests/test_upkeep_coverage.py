@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from conftest import new_project
 
 from planting import append, replace
-from template import ROOT, Project, missing_tool
+from template import ROOT, Project, import_file, missing_tool
 
 SCRIPT = ROOT / "template" / "sessions" / "coverage.py"
 
@@ -39,11 +38,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     (project / "target" / "coverage").mkdir(parents=True)
     (project / "pyproject.toml").write_text('[tool.maturin]\nmodule-name = "sample._core"\n')
     path = shutil.copy(SCRIPT, project / "sessions")
-    specification = importlib.util.spec_from_file_location("coverage_session", path)
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return import_file(path)
 
 
 # ---- The tools of LLVM.

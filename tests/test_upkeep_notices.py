@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import lzma
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import new_project
 
-from template import ROOT, Project
+from template import ROOT, Project, import_file
 
 NOTICES = "LICENSE-THIRD-PARTY"
 WHEELS = ROOT / "template" / ".github" / "workflows" / "wheels.yml"
@@ -34,11 +33,7 @@ def shared(source: Path, target: Path, tmp_path_factory: pytest.TempPathFactory)
 def script(shared: Project) -> ModuleType:
     """Import the session's file."""
     path = shared.folder / "sessions" / "notices.py"
-    specification = importlib.util.spec_from_file_location("notices_session", path)
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return import_file(path)
 
 
 def notices(project: Project, *arguments: str, check: bool = True) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -25,7 +24,7 @@ import pytest
 from conftest import new_project
 from packaging.version import Version
 
-from template import ROOT, Project, clean_environment, render, run
+from template import ROOT, Project, clean_environment, import_file, render, run
 
 BACKEND = ROOT / "template" / "backend" / "version_from_git.py"
 SETTINGS = ROOT / "template" / "_partials" / "version" / "git.toml"
@@ -176,11 +175,7 @@ def test_sdist_is_refused_for(fault: str, sample: Project, tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def backend() -> ModuleType:
     """Import the backend."""
-    spec = importlib.util.spec_from_file_location("version_from_git", BACKEND)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_file(BACKEND)
 
 
 def test_only_the_version_changes_in_a_wheel(backend: ModuleType, tmp_path: Path) -> None:
